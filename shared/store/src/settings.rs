@@ -1,0 +1,41 @@
+//! What a caller decides about the connections.
+
+use std::fmt;
+use std::time::Duration;
+
+/// How to reach Postgres and how long to wait for it.
+#[derive(Clone)]
+pub struct StoreSettings {
+    /// `postgres://user:password@host:port/database`, or key=value pairs as libpq takes them.
+    pub url: String,
+    /// The most connections that this process opens.
+    pub pool_size: usize,
+    /// The longest that one statement may run; the caller gives up a little later.
+    pub statement_timeout: Duration,
+    /// The longest that a statement may wait for a lock.
+    pub lock_timeout: Duration,
+}
+
+impl StoreSettings {
+    /// Settings for `url` with the defaults: 16 connections, 5 s a statement, 2 s a lock.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            pool_size: 16,
+            statement_timeout: Duration::from_secs(5),
+            lock_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Without the address: it may hold a password.
+impl fmt::Debug for StoreSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreSettings")
+            .field("url", &"(redacted)")
+            .field("pool_size", &self.pool_size)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("lock_timeout", &self.lock_timeout)
+            .finish()
+    }
+}
