@@ -1,1 +1,22 @@
-//! TODO
+//! Who owns what, and where a user's sessions are.
+//!
+//! [`decide`] is the pure core that lanes (leased in Postgres) and homes (leased in Redis) share: a
+//! table, a member and the time in, actions out. Around it stand the two tables that live in Redis,
+//! because they share their fate: the homes ([`HomeTable`], kept by a [`HomeKeeper`]) and the routes
+//! ([`RouteTable`]).
+//!
+//! Absent on purpose: lanes' leases (they live beside the data they fence, in `store`), Kafka, and
+//! any other user of Redis.
+
+mod clock;
+mod connection;
+pub mod decide;
+mod homes;
+mod keeper;
+mod routes;
+
+pub use clock::since_boot;
+pub use connection::{Redis, RedisSettings, RoutingError};
+pub use homes::HomeTable;
+pub use keeper::{Held, HomeKeeper, HomeSettings, HomeState};
+pub use routes::{BadRoute, ROUTE_CACHE, Restored, Route, RouteTable};

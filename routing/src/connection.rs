@@ -1,0 +1,167 @@
+//! The one connection to Redis that a process shares.
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
+use redis::{FromRedisValue, IntoConnectionInfo, Pipeline, Script, ToRedisArgs};
+
+/// An answer that takes longer is given up. A script may have run all the same, so every script is
+/// safe to repeat.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A peer that acknowledges nothing for so long is gone. Without it a half-open connection would be
+/// used for the quarter of an hour that TCP goes on resending.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+
+/// Where Redis is, and the name space in it.
+#[derive(Clone)]
+pub struct RedisSettings {
+    /// `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS. May hold a password.
+    pub url: String,
+    /// Before every key, so that several installations share a server. Without braces: they would
+    /// take the place of the keys' own hash tags.
+    pub key_prefix: String,
+}
+
+// The URL may hold a password.
+impl fmt::Debug for RedisSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisSettings")
+            .field("key_prefix", &self.key_prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why something about homes or routes could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum RoutingError {
+    /// The settings can't be used; nothing was tried.
+    #[error("{setting} can't be used: {reason}")]
+    Settings {
+        /// The setting's name.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Redis could not be asked, did not answer in time, or refused. What was asked may have been
+    /// done all the same.
+    #[error("Redis could not {operation}")]
+    Redis {
+        /// What was wanted.
+        operation: &'static str,
+        /// What came instead.
+        source: redis::RedisError,
+    },
+}
+
+impl RoutingError {
+    /// The label of this error in metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Settings { .. } => "settings",
+            Self::Redis { source, .. } if source.is_timeout() => "timeout",
+            Self::Redis { source, .. } if source.is_io_error() => "unreachable",
+            Self::Redis { .. } => "refused",
+        }
+    }
+}
+
+/// A connection to Redis: cheap to clone, shared by all, with many requests under way at once.
+///
+/// It connects with the first request and again after each loss. While Redis is away every request
+/// fails at once; how to wait between attempts is the caller's to say.
+#[derive(Clone)]
+pub struct Redis {
+    connection: ConnectionManager,
+    key_prefix: String,
+}
+
+impl Redis {
+    /// Makes the connection ready to be used; fails only if the settings can't ever work. Must be
+    /// called inside a tokio runtime.
+    pub fn connect(settings: &RedisSettings) -> Result<Self, RoutingError> {
+        if settings.key_prefix.contains(['{', '}']) {
+            return Err(RoutingError::Settings {
+                setting: "redis.key_prefix",
+                reason: "it must not contain braces".to_owned(),
+            });
+        }
+        // The message of the client's own error could repeat the URL, and with it the password.
+        let unusable = |_| RoutingError::Settings {
+            setting: "redis.url",
+            reason: "it is not of the form redis://host:port".to_owned(),
+        };
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_user_timeout(UNACKNOWLEDGED);
+        let info = settings
+            .url
+            .as_str()
+            .into_connection_info()
+            .map_err(unusable)?
+            .set_tcp_settings(tcp);
+        let client = redis::Client::open(info).map_err(unusable)?;
+        // No retries inside: all requests would wait behind them, and a caller that holds a lease
+        // must know at once. A failed attempt is made again by the next request.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_response_timeout(Some(RESPONSE_TIMEOUT))
+            .set_connection_timeout(Some(CONNECT_TIMEOUT));
+        let connection =
+            ConnectionManager::new_lazy_with_config(client, config).map_err(unusable)?;
+        Ok(Self {
+            connection,
+            key_prefix: settings.key_prefix.clone(),
+        })
+    }
+
+    /// Whether Redis answers.
+    pub async fn ping(&self) -> Result<(), RoutingError> {
+        let mut connection = self.connection.clone();
+        redis::cmd("PING")
+            .exec_async(&mut connection)
+            .await
+            .map_err(|source| RoutingError::Redis {
+                operation: "answer a ping",
+                source,
+            })
+    }
+
+    /// A key inside this installation's name space.
+    pub(crate) fn key(&self, name: impl fmt::Display) -> String {
+        format!("{}{name}", self.key_prefix)
+    }
+
+    /// Runs one script, which sees the keys of one hash tag only.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        key: &str,
+        args: impl ToRedisArgs,
+    ) -> Result<T, RoutingError> {
+        let mut connection = self.connection.clone();
+        script
+            .key(key)
+            .arg(args)
+            .invoke_async(&mut connection)
+            .await
+            .map_err(|source| RoutingError::Redis { operation, source })
+    }
+
+    /// Sends all of a pipeline in one go and reads its answers.
+    pub(crate) async fn ask<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        pipeline: &Pipeline,
+    ) -> Result<T, RoutingError> {
+        let mut connection = self.connection.clone();
+        pipeline
+            .query_async(&mut connection)
+            .await
+            .map_err(|source| RoutingError::Redis { operation, source })
+    }
+}

@@ -1,0 +1,138 @@
+//! The table of homes in Redis: who holds which, under which incarnation.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::Home;
+use redis::Script;
+
+use crate::connection::{Redis, RoutingError};
+use crate::decide::{Slot, Table};
+use crate::since_boot;
+
+/// The leases of all homes. Every change is one script, which runs alone and by Redis's clock, so no
+/// process's clock decides how long a lease lasts.
+#[derive(Clone)]
+pub struct HomeTable {
+    redis: Redis,
+    homes: i32,
+    /// The whole table is one hash, so that one script sees all of it, in a cluster as well.
+    key: String,
+    scripts: Arc<Scripts>,
+}
+
+struct Scripts {
+    heartbeat: Script,
+    claim: Script,
+    release: Script,
+}
+
+impl HomeTable {
+    /// The table of `homes` homes, from 1 on: partition 0 of `chat-receive` is nobody's home.
+    pub fn new(redis: &Redis, homes: i32) -> Self {
+        Self {
+            redis: redis.clone(),
+            homes,
+            key: redis.key("{homes}:table"),
+            scripts: Arc::new(Scripts {
+                heartbeat: Script::new(include_str!("lua/home_heartbeat.lua")),
+                claim: Script::new(include_str!("lua/home_claim.lua")),
+                release: Script::new(include_str!("lua/home_release.lua")),
+            }),
+        }
+    }
+
+    /// How many homes there are.
+    pub fn homes(&self) -> i32 {
+        self.homes
+    }
+
+    /// Renews the claim that `owner` has under `incarnation` (0: it has none), and reads the table.
+    ///
+    /// Whether it was renewed is for the table to say: a home that it doesn't show under this owner
+    /// and incarnation, with time left, is lost.
+    pub async fn heartbeat(
+        &self,
+        owner: &str,
+        incarnation: i64,
+        lease: Duration,
+    ) -> Result<Table<Home>, RoutingError> {
+        let read_at = since_boot();
+        let rows: Vec<(i32, i64, u64, String)> = self
+            .redis
+            .run(
+                "renew a home",
+                &self.scripts.heartbeat,
+                &self.key,
+                (owner, incarnation, lease_ms(lease)),
+            )
+            .await?;
+        let mut rows: HashMap<i32, _> = rows.into_iter().map(|row| (row.0, row)).collect();
+        let slots = (1..=self.homes).map(|home| match rows.remove(&home) {
+            Some((_, claim, left, owner)) => Slot {
+                partition: Home(home),
+                owner: Some(owner),
+                claim,
+                ttl_left: Duration::from_millis(left),
+            },
+            None => Slot {
+                partition: Home(home),
+                owner: None,
+                claim: 0,
+                ttl_left: Duration::ZERO,
+            },
+        });
+        Ok(Table {
+            read_at,
+            members: Vec::new(),
+            slots: slots.collect(),
+        })
+    }
+
+    /// Takes `home` for `owner`, and says under which incarnation; `None` if another holds it.
+    ///
+    /// `known` is the highest incarnation that this process was ever given, 0 before its first: the
+    /// new one is above it whatever Redis has forgotten, and a process that was replaced by another
+    /// of its name can't take the home back.
+    pub async fn claim(
+        &self,
+        home: Home,
+        owner: &str,
+        known: i64,
+        lease: Duration,
+    ) -> Result<Option<i64>, RoutingError> {
+        let incarnation: i64 = self
+            .redis
+            .run(
+                "claim a home",
+                &self.scripts.claim,
+                &self.key,
+                (home.0, owner, known, lease_ms(lease)),
+            )
+            .await?;
+        Ok((incarnation > 0).then_some(incarnation))
+    }
+
+    /// Ends the claim that `owner` has on `home` under `incarnation`; says whether it had it still.
+    pub async fn release(
+        &self,
+        home: Home,
+        owner: &str,
+        incarnation: i64,
+    ) -> Result<bool, RoutingError> {
+        self.redis
+            .run(
+                "release a home",
+                &self.scripts.release,
+                &self.key,
+                (home.0, owner, incarnation),
+            )
+            .await
+    }
+}
+
+/// Redis counts in ms; Lua's numbers hold them exactly, which they don't for µs since 1970.
+fn lease_ms(lease: Duration) -> u64 {
+    u64::try_from(lease.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,223 @@
+//! Where each user's sessions are, in Redis.
+
+mod cache;
+mod route;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use protocol::UserId;
+use redis::Script;
+use tracing::warn;
+
+use crate::connection::{Redis, RoutingError};
+use crate::since_boot;
+use cache::Cache;
+
+pub use cache::ROUTE_CACHE;
+pub use route::{BadRoute, Route};
+
+/// Users asked for in one pipeline: large enough that a round trip is nothing beside it, small enough
+/// that others get their turn and the answer comes well before the time limit.
+const USERS_PER_PIPELINE: usize = 1_000;
+
+/// Routes are spread over so many shards (and, in a cluster, over its slots).
+const SHARDS: i64 = 256;
+
+/// What became of a route that was written again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restored {
+    /// It stood there all along.
+    Present,
+    /// It was missing, or stood for an earlier incarnation of the home; now it is there.
+    Written,
+    /// Another session of the device has taken its place. Nothing was written.
+    Replaced(Route),
+}
+
+/// The routes of all users, seen through a cache of bounded age and size.
+#[derive(Clone)]
+pub struct RouteTable {
+    redis: Redis,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    cache: Mutex<Cache>,
+    write: Script,
+    restore: Script,
+    remove: Script,
+    prune: Script,
+}
+
+impl RouteTable {
+    /// The routes in `redis`. Clones share one cache.
+    pub fn new(redis: &Redis) -> Self {
+        Self {
+            redis: redis.clone(),
+            shared: Arc::new(Shared {
+                cache: Mutex::new(Cache::new()),
+                write: Script::new(include_str!("lua/route_write.lua")),
+                restore: Script::new(include_str!("lua/route_restore.lua")),
+                remove: Script::new(include_str!("lua/route_remove.lua")),
+                prune: Script::new(include_str!("lua/route_prune.lua")),
+            }),
+        }
+    }
+
+    /// The routes of all of `users`, each of whom is in the answer, if only with none.
+    ///
+    /// An answer is at most [`ROUTE_CACHE`] old when this is called. To be called *after* the commit
+    /// of what is to be routed: only then does a session that was not seen find it by itself (I4).
+    pub async fn lookup(
+        &self,
+        users: &[UserId],
+    ) -> Result<HashMap<UserId, Arc<[Route]>>, RoutingError> {
+        let mut found = HashMap::with_capacity(users.len());
+        let mut missing = HashSet::new();
+        self.cached(|cache| {
+            let now = since_boot();
+            for user in users {
+                match cache.get(*user, now) {
+                    Some(routes) => {
+                        found.insert(*user, routes);
+                    }
+                    None => {
+                        missing.insert(*user);
+                    }
+                }
+            }
+        });
+        let missing: Vec<UserId> = missing.into_iter().collect();
+        for users in missing.chunks(USERS_PER_PIPELINE) {
+            let issued = since_boot();
+            let answers = self.read(users).await?;
+            self.cached(|cache| {
+                for (user, routes) in users.iter().zip(&answers) {
+                    cache.put(*user, routes.clone(), issued);
+                }
+            });
+            found.extend(users.iter().copied().zip(answers));
+        }
+        Ok(found)
+    }
+
+    /// Writes the route of a new session. Answers with the route of the session that had this device
+    /// before, if there was one: it is to be told to close.
+    pub async fn write(
+        &self,
+        user: UserId,
+        device: &str,
+        route: &Route,
+    ) -> Result<Option<Route>, RoutingError> {
+        let older: Option<String> = self
+            .redis
+            .run(
+                "write a route",
+                &self.shared.write,
+                &self.key(user),
+                (device, route.to_string(), route.session.to_string()),
+            )
+            .await?;
+        Ok(older.and_then(|text| decode(user, text.as_bytes())))
+    }
+
+    /// Writes the route of a session that should have one already, as long as no other session of
+    /// the device has. For whoever makes sure, now and then or after a loss, that it is there.
+    pub async fn restore(
+        &self,
+        user: UserId,
+        device: &str,
+        route: &Route,
+    ) -> Result<Restored, RoutingError> {
+        let (outcome, other): (u8, Option<String>) = self
+            .redis
+            .run(
+                "restore a route",
+                &self.shared.restore,
+                &self.key(user),
+                (device, route.to_string(), route.session.to_string()),
+            )
+            .await?;
+        let other = other.and_then(|text| decode(user, text.as_bytes()));
+        Ok(match (outcome, other) {
+            (_, Some(other)) => Restored::Replaced(other),
+            (0, None) => Restored::Present,
+            (_, None) => Restored::Written,
+        })
+    }
+
+    /// Removes a session's own route. Says whether it was there; one that a newer session of the
+    /// device has written meanwhile stays (trap 6).
+    pub async fn remove(
+        &self,
+        user: UserId,
+        device: &str,
+        route: &Route,
+    ) -> Result<bool, RoutingError> {
+        self.redis
+            .run(
+                "remove a route",
+                &self.shared.remove,
+                &self.key(user),
+                (device, route.to_string()),
+            )
+            .await
+    }
+
+    /// Removes those of `dead` that still stand, as they were read, and says how many did. What was
+    /// written meanwhile stays (trap 6).
+    pub async fn prune(&self, user: UserId, dead: &[Route]) -> Result<usize, RoutingError> {
+        let dead: Vec<String> = dead.iter().map(Route::to_string).collect();
+        self.redis
+            .run(
+                "prune dead routes",
+                &self.shared.prune,
+                &self.key(user),
+                dead,
+            )
+            .await
+    }
+
+    async fn read(&self, users: &[UserId]) -> Result<Vec<Arc<[Route]>>, RoutingError> {
+        let mut pipeline = redis::Pipeline::with_capacity(users.len());
+        for user in users {
+            pipeline.hvals(self.key(*user));
+        }
+        let answers: Vec<Vec<Vec<u8>>> = self.redis.ask("read routes", &pipeline).await?;
+        let decoded = users.iter().zip(answers).map(|(user, texts)| {
+            texts
+                .iter()
+                .filter_map(|text| decode(*user, text))
+                .collect::<Arc<[Route]>>()
+        });
+        Ok(decoded.collect())
+    }
+
+    fn key(&self, user: UserId) -> String {
+        let shard = user.get() % SHARDS;
+        self.redis.key(format_args!("route:{{r{shard}}}:{user}"))
+    }
+
+    /// A panic of another thread leaves the cache whole: each change to it is one insert.
+    fn cached<T>(&self, look: impl FnOnce(&mut Cache) -> T) -> T {
+        look(
+            &mut self
+                .shared
+                .cache
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+}
+
+/// A route that nobody here could have written is left out, loudly: it must not stop everyone else's
+/// messages, and its session, if there is one, writes its route again.
+fn decode(user: UserId, text: &[u8]) -> Option<Route> {
+    let route = std::str::from_utf8(text)
+        .map_err(|_| BadRoute)
+        .and_then(str::parse);
+    route
+        .inspect_err(|_| warn!(%user, route = %text.escape_ascii(), "unreadable route"))
+        .ok()
+}
