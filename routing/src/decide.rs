@@ -10,6 +10,11 @@
 mod one;
 mod share;
 
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod simulation;
+
 use std::fmt;
 use std::time::Duration;
 
