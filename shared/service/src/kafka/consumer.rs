@@ -1,0 +1,293 @@
+//! A consumer whose partitions are added and removed one by one.
+//!
+//! It never subscribes and never assigns anew: partitions come and go by `incremental_assign`,
+//! so that the others' prefetched records stay (a fresh `assign` fetched all of them again and
+//! doubled some). Committing works without subscribing; commits are not fenced, so callers check
+//! their own lease first.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaError as Native;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::time::Instant;
+
+use super::context::Logging;
+use super::feed::{Feed, FeedState};
+use super::producer::MAX_MESSAGE_BYTES;
+use super::{KafkaError, KafkaSettings, Watermarks};
+
+/// One question to the brokers; several fit into a caller's deadline.
+const ASK: Duration = Duration::from_secs(2);
+/// Between two questions.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// A consumer without group membership; cloning shares it.
+#[derive(Clone)]
+pub struct Consumer(Arc<Shared>);
+
+pub(super) struct Shared {
+    native: Arc<BaseConsumer<Logging>>,
+    brokers: String,
+    added: Mutex<HashMap<(Arc<str>, i32), Arc<FeedState>>>,
+}
+
+impl Consumer {
+    /// Starts a consumer that commits for `group` (under the topics' prefix).
+    pub fn start(settings: &KafkaSettings, group: &str, name: &str) -> Result<Self, KafkaError> {
+        let mut config = settings.client(name);
+        config
+            .set("group.id", format!("{}{group}", settings.topic_prefix))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // An offset that is not there is told, not silently replaced: `start_offset` decides.
+            .set("auto.offset.reset", "error")
+            .set("allow.auto.create.topics", "false")
+            .set("fetch.min.bytes", "1")
+            // With the default 500 ms a newly added lane waits for the fetch that is under way.
+            .set("fetch.wait.max.ms", "50")
+            .set("fetch.queue.backoff.ms", "50")
+            .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
+            .set("max.partition.fetch.bytes", MAX_MESSAGE_BYTES.to_string())
+            // Per partition, as each has a queue of its own.
+            .set("queued.max.messages.kbytes", "4096")
+            .set("queued.min.messages", "5000");
+        let native: BaseConsumer<Logging> = config
+            .create_with_context(Logging)
+            .map_err(|error| KafkaError::Client(error.to_string()))?;
+        let shared = Arc::new(Shared {
+            native: Arc::new(native),
+            brokers: settings.brokers.clone(),
+            added: Mutex::default(),
+        });
+        serve_events(name, &shared)?;
+        Ok(Self(shared))
+    }
+
+    /// Reads a partition from `start_offset` on, until the feed is dropped or removed.
+    pub fn add(&self, topic: &str, partition: i32, start_offset: i64) -> Result<Feed, KafkaError> {
+        let topic: Arc<str> = topic.into();
+        let state = Arc::new(FeedState {
+            removed: AtomicBool::new(false),
+            readable: tokio::sync::Notify::new(),
+        });
+        let mut added = self.0.lock();
+        let key = (Arc::clone(&topic), partition);
+        if added.contains_key(&key) {
+            return Err(KafkaError::AlreadyAdded {
+                topic: topic.to_string(),
+                partition,
+            });
+        }
+        // The queue is split off before the partition is read: no record goes the common way.
+        let queue = self
+            .0
+            .native
+            .split_partition_queue(&topic, partition)
+            .ok_or_else(|| KafkaError::NoTopic(topic.to_string()))?;
+        let list = one(&topic, partition, start_offset)?;
+        self.0
+            .native
+            .incremental_assign(&list)
+            .map_err(|error| refused(&format!("read {topic}/{partition}"), &error))?;
+        added.insert(key, Arc::clone(&state));
+        drop(added);
+        Ok(Feed::new(
+            queue,
+            state,
+            Arc::clone(&self.0),
+            topic,
+            partition,
+        ))
+    }
+
+    /// Stops reading a partition; its feed ends with `Removed`. Nothing happens if it is not read.
+    pub fn remove(&self, topic: &str, partition: i32) {
+        let state = self.0.lock().get(&(topic.into(), partition)).cloned();
+        if let Some(state) = state {
+            self.0.remove_if(topic, partition, &state);
+        }
+    }
+
+    /// The committed offset of the group: the next one to read. `None`: never committed. Retries
+    /// until `deadline` (a fresh cluster's first answers are `NotCoordinator`, which is not "none").
+    pub async fn committed(
+        &self,
+        topic: &str,
+        partition: i32,
+        deadline: Duration,
+    ) -> Result<Option<i64>, KafkaError> {
+        let asked = format!("the committed offset of {topic}/{partition}");
+        let topic = topic.to_owned();
+        self.ask(asked, deadline, move |native, timeout| {
+            let list = one(&topic, partition, 0).map_err(|error| error.to_string())?;
+            let answer = native
+                .committed_offsets(list, timeout)
+                .map_err(|error| error.to_string())?;
+            let found = answer
+                .find_partition(&topic, partition)
+                .ok_or_else(|| "the partition is not in the answer".to_owned())?;
+            found.error().map_err(|error| error.to_string())?;
+            Ok(match found.offset() {
+                Offset::Offset(offset) if offset >= 0 => Some(offset),
+                _ => None,
+            })
+        })
+        .await
+    }
+
+    /// Commits where to read next, for several partitions of a topic at once. A failed commit is
+    /// to be counted and repeated with the next, never fatal.
+    pub async fn commit(&self, topic: &str, next: &[(i32, i64)]) -> Result<(), KafkaError> {
+        if next.is_empty() {
+            return Ok(());
+        }
+        let asked = format!("commit of {topic}");
+        let mut list = TopicPartitionList::with_capacity(next.len());
+        for (partition, offset) in next {
+            list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
+                .map_err(|error| refused(&asked, &error))?;
+        }
+        let native = Arc::clone(&self.0.native);
+        let done =
+            tokio::task::spawn_blocking(move || native.commit(&list, CommitMode::Sync)).await;
+        match done {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(refused(&asked, &error)),
+            Err(_) => Err(KafkaError::Refused {
+                asked,
+                message: "the call was dropped".to_owned(),
+            }),
+        }
+    }
+
+    /// What a partition holds. Retries until `deadline`.
+    pub async fn watermarks(
+        &self,
+        topic: &str,
+        partition: i32,
+        deadline: Duration,
+    ) -> Result<Watermarks, KafkaError> {
+        let asked = format!("the watermarks of {topic}/{partition}");
+        let topic = topic.to_owned();
+        self.ask(asked, deadline, move |native, timeout| {
+            native
+                .fetch_watermarks(&topic, partition, timeout)
+                .map(|(low, high)| Watermarks { low, high })
+                .map_err(|error| error.to_string())
+        })
+        .await
+    }
+
+    /// Puts a blocking question again and again until it is answered or `deadline` has passed.
+    async fn ask<T: Send + 'static>(
+        &self,
+        asked: String,
+        deadline: Duration,
+        question: impl Fn(&BaseConsumer<Logging>, Duration) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Result<T, KafkaError> {
+        let question = Arc::new(question);
+        let until = Instant::now() + deadline;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout = left.clamp(AGAIN, ASK);
+            let native = Arc::clone(&self.0.native);
+            let put = Arc::clone(&question);
+            let answer = tokio::task::spawn_blocking(move || put(&native, timeout))
+                .await
+                .unwrap_or_else(|_| Err("the call was dropped".to_owned()));
+            match answer {
+                Ok(answer) => return Ok(answer),
+                Err(last) if Instant::now() + AGAIN >= until => {
+                    return Err(KafkaError::Unreachable {
+                        brokers: self.0.brokers.clone(),
+                        asked,
+                        waited: deadline,
+                        last,
+                    });
+                }
+                Err(error) => {
+                    tracing::debug!(asked, error, "asking again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, i32), Arc<FeedState>>> {
+        self.added.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops reading a partition if it is still this feed's: another may have been added since.
+    pub(super) fn remove_if(&self, topic: &str, partition: i32, state: &Arc<FeedState>) {
+        let mut added = self.lock();
+        let key = (Arc::from(topic), partition);
+        if !added
+            .get(&key)
+            .is_some_and(|present| Arc::ptr_eq(present, state))
+        {
+            return;
+        }
+        added.remove(&key);
+        state.removed.store(true, Ordering::Release);
+        let removed = one(topic, partition, 0).and_then(|list| {
+            self.native
+                .incremental_unassign(&list)
+                .map_err(|error| refused(&format!("stop reading {topic}/{partition}"), &error))
+        });
+        if let Err(error) = removed {
+            tracing::warn!(%error, "a partition was not removed");
+        }
+        drop(added);
+        state.readable.notify_one();
+    }
+}
+
+fn one(topic: &str, partition: i32, offset: i64) -> Result<TopicPartitionList, KafkaError> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, partition, Offset::Offset(offset))
+        .map_err(|error| refused(&format!("{topic}/{partition} at {offset}"), &error))?;
+    Ok(list)
+}
+
+fn refused(asked: &str, error: &Native) -> KafkaError {
+    KafkaError::Refused {
+        asked: asked.to_owned(),
+        message: error.to_string(),
+    }
+}
+
+/// librdkafka wants its common queue to be polled, though no record comes that way. A thread: the
+/// poll blocks. It ends with the last clone of the consumer, and closes it, which blocks as well.
+fn serve_events(name: &str, shared: &Arc<Shared>) -> Result<(), KafkaError> {
+    let consumer: Weak<Shared> = Arc::downgrade(shared);
+    std::thread::Builder::new()
+        .name(format!("kafka-{name}"))
+        .spawn(move || {
+            let mut native = None;
+            while let Some(shared) = consumer.upgrade() {
+                let polled = native.insert(Arc::clone(&shared.native));
+                // Not held while polling: the last user's drop must be seen.
+                drop(shared);
+                match polled.poll(Duration::from_millis(100)) {
+                    None => {}
+                    Some(Ok(message)) => {
+                        let record = super::Incoming::copied(&message);
+                        tracing::error!(
+                            partition = record.partition,
+                            offset = record.offset,
+                            "a record came through the common queue and is lost to its reader"
+                        );
+                    }
+                    Some(Err(error)) => tracing::debug!(%error, "consumer"),
+                }
+            }
+        })
+        .map(|_| ())
+        .map_err(|error| KafkaError::Client(error.to_string()))
+}

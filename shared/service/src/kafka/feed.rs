@@ -1,0 +1,133 @@
+//! Reading one partition.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode as Code};
+use tokio::sync::Notify;
+
+use super::Incoming;
+use super::consumer::Shared;
+use super::context::Logging;
+
+/// Why no record came.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeedError {
+    /// The partition was removed from its consumer: there will be nothing more.
+    #[error("the partition was removed")]
+    Removed,
+    /// The offset to read is not there (any more): compare committed offset and watermarks, and
+    /// the topic's id, then add the partition again.
+    #[error("the offset to read from is not in the partition")]
+    OutOfRange,
+    /// The topic or partition is gone.
+    #[error("the topic or partition does not exist")]
+    Gone,
+    /// A passing trouble; reading goes on with the next call.
+    #[error("can't read for now: {0}")]
+    Other(String),
+}
+
+/// Records of one partition, in order: Kafka's, or a test's.
+pub trait ReadFeed: Send {
+    /// The next record, if one is here; never waits.
+    fn try_recv(&mut self) -> Result<Option<Incoming>, FeedError>;
+
+    /// The next record. Cancelling loses nothing.
+    fn recv(&mut self) -> impl Future<Output = Result<Incoming, FeedError>> + Send;
+}
+
+/// One partition of a [`super::Consumer`]; dropping it removes the partition.
+///
+/// To slow it down, don't read: what is prefetched stays, bounded. (Pausing throws it away.)
+pub struct Feed {
+    queue: PartitionQueue<Logging>,
+    state: Arc<FeedState>,
+    consumer: Arc<Shared>,
+    topic: Arc<str>,
+    partition: i32,
+}
+
+/// What a feed shares with its consumer.
+pub(super) struct FeedState {
+    pub(super) removed: AtomicBool,
+    pub(super) readable: Notify,
+}
+
+impl Feed {
+    pub(super) fn new(
+        mut queue: PartitionQueue<Logging>,
+        state: Arc<FeedState>,
+        consumer: Arc<Shared>,
+        topic: Arc<str>,
+        partition: i32,
+    ) -> Self {
+        let readable = Arc::clone(&state);
+        // One permit is kept: a record that comes between a look and the wait wakes the wait.
+        queue.set_nonempty_callback(move || readable.readable.notify_one());
+        Self {
+            queue,
+            state,
+            consumer,
+            topic,
+            partition,
+        }
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// The next record, if one is here; never waits.
+    pub fn try_recv(&mut self) -> Result<Option<Incoming>, FeedError> {
+        if self.state.removed.load(Ordering::Acquire) {
+            return Err(FeedError::Removed);
+        }
+        match self.queue.poll(std::time::Duration::ZERO) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(Incoming::copied(&message))),
+            Some(Err(error)) => Err(FeedError::from_native(&error)),
+        }
+    }
+
+    /// The next record. Cancelling loses nothing: a record is taken only when it is returned.
+    pub async fn recv(&mut self) -> Result<Incoming, FeedError> {
+        loop {
+            if let Some(record) = self.try_recv()? {
+                return Ok(record);
+            }
+            self.state.readable.notified().await;
+        }
+    }
+}
+
+impl ReadFeed for Feed {
+    fn try_recv(&mut self) -> Result<Option<Incoming>, FeedError> {
+        Self::try_recv(self)
+    }
+
+    fn recv(&mut self) -> impl Future<Output = Result<Incoming, FeedError>> + Send {
+        Self::recv(self)
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.consumer
+            .remove_if(&self.topic, self.partition, &self.state);
+    }
+}
+
+impl FeedError {
+    fn from_native(error: &Native) -> Self {
+        match error.rdkafka_error_code() {
+            Some(Code::AutoOffsetReset | Code::OffsetOutOfRange) => Self::OutOfRange,
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition) => {
+                Self::Gone
+            }
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}

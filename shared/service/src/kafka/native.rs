@@ -1,0 +1,169 @@
+//! Two calls of librdkafka's that rdkafka has no safe form of. The only unsafe code there is.
+
+#![expect(
+    unsafe_code,
+    reason = "rdkafka has no call for topic ids, and its header names panic on what is not UTF-8"
+)]
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::ptr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::message::{BorrowedHeaders, Headers as _};
+
+/// What a cluster says of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Described {
+    /// Changes when the topic is deleted and made again.
+    pub(super) id: String,
+    pub(super) partitions: usize,
+}
+
+/// A failed question, by librdkafka's code.
+#[derive(Debug, Clone)]
+pub(super) enum DescribeError {
+    NoSuchTopic,
+    Other(String),
+}
+
+/// Asks for a topic's id and partitions; blocks for at most `timeout`. Unlike a request for
+/// metadata it never creates the topic.
+pub(super) fn describe<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Described, DescribeError> {
+    let name = CString::new(topic).map_err(|error| DescribeError::Other(error.to_string()))?;
+    let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+    let native = client.native_ptr();
+    // SAFETY: every object is made here, used while `client` lives, and destroyed once, after all
+    // that is borrowed from it has been copied.
+    unsafe {
+        let mut names: [*const c_char; 1] = [name.as_ptr()];
+        let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1);
+        let options = sys::rd_kafka_AdminOptions_new(
+            native,
+            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
+        );
+        let mut message = [0; 256];
+        sys::rd_kafka_AdminOptions_set_request_timeout(
+            options,
+            millis,
+            message.as_mut_ptr(),
+            message.len(),
+        );
+        let queue = sys::rd_kafka_queue_new(native);
+        sys::rd_kafka_DescribeTopics(native, topics, options, queue);
+        // The request times out by itself; a little longer, so that its own answer is seen.
+        let event = sys::rd_kafka_queue_poll(queue, millis.saturating_add(500));
+        let described = if event.is_null() {
+            Err(DescribeError::Other("no answer".to_owned()))
+        } else {
+            read_description(event)
+        };
+        if !event.is_null() {
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(queue);
+        sys::rd_kafka_AdminOptions_destroy(options);
+        sys::rd_kafka_TopicCollection_destroy(topics);
+        described
+    }
+}
+
+/// # Safety
+/// `event` is an event of librdkafka's that lives through the call.
+unsafe fn read_description(event: *mut sys::rd_kafka_event_t) -> Result<Described, DescribeError> {
+    // SAFETY: as the caller promises; what is borrowed from the event is copied before returning.
+    unsafe {
+        if sys::rd_kafka_event_error(event) != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
+        {
+            return Err(DescribeError::Other(text(
+                sys::rd_kafka_event_error_string(event),
+            )));
+        }
+        let result = sys::rd_kafka_event_DescribeTopics_result(event);
+        if result.is_null() {
+            return Err(DescribeError::Other(
+                "an answer to something else".to_owned(),
+            ));
+        }
+        let mut count = 0;
+        let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
+        if count != 1 {
+            return Err(DescribeError::Other(format!("{count} topics described")));
+        }
+        let topic = *topics;
+        let error = sys::rd_kafka_TopicDescription_error(topic);
+        if !error.is_null() {
+            match sys::rd_kafka_error_code(error) {
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {}
+                sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {
+                    return Err(DescribeError::NoSuchTopic);
+                }
+                _ => {
+                    return Err(DescribeError::Other(text(sys::rd_kafka_error_string(
+                        error,
+                    ))));
+                }
+            }
+        }
+        let id = sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(topic));
+        let mut partitions = 0;
+        sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+        Ok(Described {
+            id: text(id),
+            partitions,
+        })
+    }
+}
+
+/// # Safety
+/// `text` is null or ends with a zero and lives through the call.
+unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: as the caller promises.
+    unsafe { CStr::from_ptr(text) }
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// Copies headers, whatever bytes their names are: a producer of any kind can write a name that
+/// is not UTF-8, and rdkafka's own accessor panics on it (I11).
+pub(super) fn headers(headers: &BorrowedHeaders) -> Vec<(String, Bytes)> {
+    // A `&BorrowedHeaders` is the address of librdkafka's own structure.
+    let native = ptr::from_ref(headers).cast::<sys::rd_kafka_headers_t>();
+    let count = headers.count();
+    let mut copied = Vec::with_capacity(count);
+    for index in 0..count {
+        let mut name = ptr::null();
+        let mut value = ptr::null();
+        let mut size = 0;
+        // SAFETY: `headers` is borrowed, so that the name and value it points to are alive while
+        // they are copied; librdkafka ends names with a zero.
+        unsafe {
+            let found = sys::rd_kafka_header_get_all(
+                native,
+                index,
+                &raw mut name,
+                &raw mut value,
+                &raw mut size,
+            );
+            if found != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                break;
+            }
+            let value = if value.is_null() {
+                Bytes::new()
+            } else {
+                Bytes::copy_from_slice(std::slice::from_raw_parts(value.cast::<u8>(), size))
+            };
+            copied.push((text(name), value));
+        }
+    }
+    copied
+}

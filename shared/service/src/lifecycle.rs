@@ -1,0 +1,304 @@
+//! Named, tracked tasks, and a stop in two stages.
+//!
+//! First stage (SIGTERM, SIGINT, or a task that failed): [`Lifecycle::drain`] is cancelled, and
+//! tasks end by themselves. Second stage (another signal, or the deadline): what still runs is
+//! dropped where it waits. Supporting tasks (the admin port, renewals) go on until all others
+//! have ended.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Why a service did not end well.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// A task that was to run until the drain ended before it.
+    #[error("task {task} ended unasked: {reason}")]
+    Task {
+        /// Its name.
+        task: String,
+        /// How it ended.
+        reason: String,
+    },
+    /// The deadline passed, or a second signal came.
+    #[error("dropped before they ended: {}", tasks.join(", "))]
+    Dropped {
+        /// Tasks that still ran.
+        tasks: Vec<String>,
+    },
+}
+
+/// How tasks may end: an error's text, for those that return one.
+pub trait Ending: Send + 'static {
+    /// The error, with its causes.
+    fn error(self) -> Option<String>;
+}
+
+impl Ending for () {
+    fn error(self) -> Option<String> {
+        None
+    }
+}
+
+impl<E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static> Ending for Result<(), E> {
+    fn error(self) -> Option<String> {
+        self.err().map(|error| chain(&*error.into()))
+    }
+}
+
+/// An error and its causes, on one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// The tasks of a service; cloning shares them.
+#[derive(Clone)]
+pub struct Lifecycle(Arc<Inner>);
+
+struct Inner {
+    tasks: TaskTracker,
+    supporting: TaskTracker,
+    drain: CancellationToken,
+    abort: CancellationToken,
+    ended: CancellationToken,
+    deadline: Duration,
+    running: Mutex<BTreeMap<u64, String>>,
+    next: AtomicU64,
+    failure: Mutex<Option<Failure>>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// Runs until the drain: ending before it is a failure.
+    Lasting,
+    /// May end at any time.
+    Passing,
+    /// As lasting, and not waited for.
+    Supporting,
+}
+
+impl fmt::Debug for Lifecycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lifecycle")
+            .field("running", &self.running())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Lifecycle {
+    /// Drains for at most `deadline`. It hears no signals until [`Lifecycle::hear_signals`].
+    pub fn new(deadline: Duration) -> Self {
+        Self(Arc::new(Inner {
+            tasks: TaskTracker::new(),
+            supporting: TaskTracker::new(),
+            drain: CancellationToken::new(),
+            abort: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            deadline,
+            running: Mutex::default(),
+            next: AtomicU64::new(0),
+            failure: Mutex::default(),
+        }))
+    }
+
+    /// The first SIGTERM or SIGINT drains from now on, the second aborts.
+    pub fn hear_signals(&self) -> std::io::Result<()> {
+        let mut term = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let lifecycle = self.clone();
+        self.support("signals", async move {
+            for stage in [&lifecycle.0.drain, &lifecycle.0.abort] {
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                tracing::info!(again = lifecycle.0.drain.is_cancelled(), "asked to stop");
+                stage.cancel();
+            }
+            std::future::pending::<()>().await;
+        });
+        Ok(())
+    }
+
+    /// Cancelled when tasks shall come to their end.
+    pub fn drain(&self) -> &CancellationToken {
+        &self.0.drain
+    }
+
+    /// Cancelled when there is no time left.
+    pub fn abort(&self) -> &CancellationToken {
+        &self.0.abort
+    }
+
+    /// Starts a task that runs until the drain. If it ends before, or with an error or a panic at
+    /// any time, the service drains and fails.
+    pub fn spawn<E: Ending>(
+        &self,
+        name: impl Into<String>,
+        task: impl Future<Output = E> + Send + 'static,
+    ) {
+        self.start(Kind::Lasting, name.into(), task);
+    }
+
+    /// Starts a task that may end at any time (a connection); the drain waits for it. An error or
+    /// a panic in it is logged: it is the connection's, not the service's.
+    pub fn track<E: Ending>(
+        &self,
+        name: impl Into<String>,
+        task: impl Future<Output = E> + Send + 'static,
+    ) {
+        self.start(Kind::Passing, name.into(), task);
+    }
+
+    /// Starts a task that others need to the end: it is dropped after they have ended. If it ends
+    /// before, the service drains and fails.
+    pub fn support<E: Ending>(
+        &self,
+        name: impl Into<String>,
+        task: impl Future<Output = E> + Send + 'static,
+    ) {
+        self.start(Kind::Supporting, name.into(), task);
+    }
+
+    fn start<E: Ending>(
+        &self,
+        kind: Kind,
+        name: String,
+        task: impl Future<Output = E> + Send + 'static,
+    ) {
+        let id = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let guard = Running {
+            id,
+            lifecycle: self.clone(),
+            kind,
+            completed: false,
+        };
+        if kind != Kind::Supporting {
+            lock(&self.0.running).insert(id, name.clone());
+        }
+        let (tracker, stop) = match kind {
+            Kind::Supporting => (&self.0.supporting, self.0.ended.clone()),
+            Kind::Lasting | Kind::Passing => (&self.0.tasks, self.0.abort.clone()),
+        };
+        tracker.spawn(async move {
+            let mut guard = guard;
+            guard.name_for_panic(&name);
+            let ended = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                ending = task => Some(ending.error()),
+            };
+            guard.completed = true;
+            match ended {
+                // Dropped: it stays in `running`, where `wait` finds it.
+                None => guard.forget(),
+                Some(error) => guard.end(&name, error),
+            }
+        });
+    }
+
+    /// Waits until the drain is asked for and all tasks have ended, or been dropped.
+    pub async fn wait(&self) -> Result<(), Failure> {
+        let inner = &self.0;
+        inner.drain.cancelled().await;
+        tracing::info!(tasks = lock(&inner.running).len(), "draining");
+        inner.tasks.close();
+        tokio::select! {
+            () = inner.tasks.wait() => {}
+            () = inner.abort.cancelled() => {}
+            () = tokio::time::sleep(inner.deadline) => tracing::warn!("the drain's time is up"),
+        }
+        inner.abort.cancel();
+        // Dropped tasks end where they wait; one that blocks a thread must not block the exit.
+        let _ = tokio::time::timeout(Duration::from_secs(1), inner.tasks.wait()).await;
+        inner.ended.cancel();
+        inner.supporting.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), inner.supporting.wait()).await;
+        if let Some(failure) = lock(&inner.failure).take() {
+            return Err(failure);
+        }
+        let tasks = self.running();
+        if tasks.is_empty() {
+            tracing::info!("drained");
+            Ok(())
+        } else {
+            Err(Failure::Dropped { tasks })
+        }
+    }
+
+    /// Names of tasks that run, supporting ones left out.
+    pub fn running(&self) -> Vec<String> {
+        lock(&self.0.running).values().cloned().collect()
+    }
+
+    fn fail(&self, task: &str, reason: String) {
+        tracing::error!(task, %reason, "a task ended unasked");
+        lock(&self.0.failure).get_or_insert(Failure::Task {
+            task: task.to_owned(),
+            reason,
+        });
+        self.0.drain.cancel();
+    }
+}
+
+/// Notices a task that panics: its future is dropped without having completed.
+struct Running {
+    id: u64,
+    lifecycle: Lifecycle,
+    kind: Kind,
+    completed: bool,
+}
+
+impl Running {
+    fn name_for_panic(&self, name: &str) {
+        if self.kind == Kind::Supporting {
+            tracing::trace!(task = name, "started");
+        }
+    }
+
+    fn forget(self) {}
+
+    fn end(self, name: &str, error: Option<String>) {
+        lock(&self.lifecycle.0.running).remove(&self.id);
+        let draining = self.lifecycle.0.drain.is_cancelled();
+        match (self.kind, error) {
+            (Kind::Passing, None) => {}
+            (Kind::Passing, Some(error)) => tracing::warn!(task = name, %error, "ended"),
+            (_, None) if draining => {}
+            (_, None) => self.lifecycle.fail(name, "it returned".to_owned()),
+            (_, Some(error)) => self.lifecycle.fail(name, error),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.completed && std::thread::panicking() {
+            let name = lock(&self.lifecycle.0.running)
+                .remove(&self.id)
+                .unwrap_or_else(|| "a supporting task".to_owned());
+            if self.kind == Kind::Passing {
+                tracing::error!(task = name, "panicked");
+            } else {
+                self.lifecycle.fail(&name, "it panicked".to_owned());
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
