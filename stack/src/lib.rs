@@ -1,1 +1,31 @@
-//! TODO
+//! Real servers for run, tests and load: Kafka (KRaft), PostgreSQL and Redis on free loopback ports, as children that end with
+//! the process that started them; and our own processes on top of them. Nothing in production depends on this crate.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), stack::Error> {
+//! let space = stack::Stack::shared().await?.space().await?; // own topics, database and keys
+//! let cluster = stack::Cluster::start(&space, stack::ClusterOptions::default()).await?;
+//! println!("{}", cluster.was(0).url());
+//! # Ok(()) }
+//! ```
+
+mod cluster;
+mod error;
+mod folders;
+mod install;
+mod ports;
+mod process;
+mod progress;
+mod ready;
+mod server;
+mod servers;
+mod space;
+mod spawner;
+mod stack;
+
+pub use cluster::{Cluster, ClusterOptions, Service};
+pub use error::{Error, Result};
+pub use folders::root;
+pub use server::Server;
+pub use space::Space;
+pub use stack::{Addresses, Options, Stack, VARIABLE};

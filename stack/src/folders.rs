@@ -1,0 +1,92 @@
+//! Where a stack keeps its files: `target/stack`, so that `cargo clean` takes everything away.
+//!
+//! ```text
+//! target/stack/kafka/jars       the broker, downloaded once
+//! target/stack/run/<name>/      one stack: data and logs; `lock` is held for as long as its process lives
+//! target/stack/alone.lock       held by the one stack whose servers are stopped by a test
+//! ```
+
+use std::{
+    env,
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use crate::error::{Doing, Result};
+
+/// The folder that holds everything of every stack of this workspace: `target/stack`.
+///
+/// It is found from the running executable, which Cargo puts somewhere below `target`.
+#[must_use]
+pub fn root() -> PathBuf {
+    let exe = env::current_exe().unwrap_or_default();
+    let target = exe
+        .ancestors()
+        .find(|dir| dir.join("CACHEDIR.TAG").is_file())
+        .map(Path::to_path_buf);
+    match target {
+        Some(target) => target.join("stack"),
+        None => env::temp_dir().join("switchboard").join("stack"),
+    }
+}
+
+/// A folder of one's own, marked as in use until this process ends.
+#[derive(Debug)]
+pub(crate) struct OwnFolder {
+    pub(crate) path: PathBuf,
+    /// Where Postgres keeps its data when its user can't reach `path`.
+    lock: File,
+}
+
+impl OwnFolder {
+    /// Makes `target/stack/run/<random>`, and clears away what processes that have ended left behind there.
+    pub(crate) fn make() -> Result<Self> {
+        let runs = root().join("run");
+        fs::create_dir_all(&runs).doing(|| format!("create {}", runs.display()))?;
+        sweep(&runs);
+        let name = uuid::Uuid::new_v4().simple().to_string();
+        Self::at(runs.join(&name[..12]))
+    }
+
+    /// Makes or takes over the folder `path`.
+    pub(crate) fn at(path: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&path).doing(|| format!("create {}", path.display()))?;
+        let file = path.join("lock");
+        let lock = File::create(&file).doing(|| format!("create {}", file.display()))?;
+        lock.lock().doing(|| format!("lock {}", file.display()))?;
+        Ok(Self { path, lock })
+    }
+
+    /// Removes the folder with all that is in it.
+    pub(crate) fn remove(&self) {
+        // What is left over is taken away by the next sweep.
+        let _ = fs::remove_dir_all(&self.path);
+        let _ = self.lock.unlock();
+    }
+}
+
+/// Removes folders whose lock nobody holds: their process is gone, by whatever death.
+fn sweep(runs: &Path) {
+    let Ok(entries) = fs::read_dir(runs) else {
+        return;
+    };
+    for dir in entries.flatten().map(|entry| entry.path()) {
+        // A folder without a lock file was made this very moment by another process.
+        if let Ok(lock) = File::open(dir.join("lock"))
+            && lock.try_lock().is_ok()
+        {
+            let _ = fs::remove_dir_all(&dir);
+        }
+    }
+}
+
+/// Waits for the turn to be the only stack on this machine whose servers are being stopped.
+pub(crate) fn wait_for_turn() -> Result<File> {
+    let root = root();
+    fs::create_dir_all(&root).doing(|| format!("create {}", root.display()))?;
+    let path = root.join("alone.lock");
+    let file = File::create(&path).doing(|| format!("create {}", path.display()))?;
+    file.lock()
+        .doing(|| format!("wait for {}", path.display()))?;
+    Ok(file)
+}

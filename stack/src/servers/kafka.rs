@@ -1,0 +1,188 @@
+//! Kafka in KRaft mode: each process is broker and controller, so with three any one may die.
+
+use std::{
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use rand::RngExt as _;
+use rustix::process::Signal;
+
+use super::run;
+use crate::{
+    error::{Doing, Result},
+    install::Installed,
+    ports,
+    ready::Probe,
+    server::{Plan, Server},
+};
+
+/// The two listeners of one broker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ports {
+    pub(crate) clients: u16,
+    pub(crate) controller: u16,
+}
+
+/// Writes settings and metadata (0.8 s each) of all brokers, then starts them.
+pub(crate) fn start(installed: &Installed, dir: &Path, brokers: &[Ports]) -> Result<Vec<Server>> {
+    let logging = dir.join("kafka-log4j2.properties");
+    fs::write(&logging, LOGGING).doing(|| format!("write {}", logging.display()))?;
+    let cluster_id = cluster_id();
+    let mut servers = Vec::new();
+    for (node, its) in (1..).zip(brokers) {
+        let home = dir.join(format!("kafka-{node}"));
+        fs::create_dir_all(&home).doing(|| format!("create {}", home.display()))?;
+        let properties = home.join("server.properties");
+        fs::write(
+            &properties,
+            settings(node, *its, brokers, &home.join("data")),
+        )
+        .doing(|| format!("write {}", properties.display()))?;
+        if !home.join("data").join("meta.properties").exists() {
+            let mut format = Command::new(&installed.java);
+            format
+                .args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+                .args(classpath(installed, &logging))
+                .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id, "-c"])
+                .arg(&properties);
+            run("formatting Kafka's data folder", &mut format)?;
+        }
+        servers.push(Server::spawn(plan(
+            installed,
+            dir,
+            node,
+            its.clients,
+            brokers,
+            &logging,
+            properties,
+        ))?);
+    }
+    Ok(servers)
+}
+
+fn plan(
+    installed: &Installed,
+    dir: &Path,
+    node: i32,
+    port: u16,
+    brokers: &[Ports],
+    logging: &Path,
+    properties: PathBuf,
+) -> Plan {
+    let mut command: Vec<OsString> = vec![installed.java.clone().into()];
+    command.extend(
+        [
+            "-Xms256m",
+            "-Xmx512m",
+            // As Kafka's own start script does.
+            "-XX:+UseG1GC",
+            "-XX:MaxGCPauseMillis=20",
+            "-XX:InitiatingHeapOccupancyPercent=35",
+            "-XX:+ExplicitGCInvokesConcurrent",
+            "-Djava.awt.headless=true",
+        ]
+        .map(OsString::from),
+    );
+    command.extend(classpath(installed, logging));
+    command.push("kafka.Kafka".into());
+    command.push(properties.into());
+    Plan {
+        name: format!("kafka-{node}"),
+        command,
+        wrapper: Vec::new(),
+        env: Vec::new(),
+        log: dir.join(format!("kafka-{node}.log")),
+        // After one broker of three was killed, the others are ready without it.
+        probe: Probe::Kafka {
+            port,
+            brokers: if brokers.len() > 1 { 2 } else { 1 },
+        },
+        patience: Duration::from_secs(60),
+        end: Signal::KILL,
+    }
+}
+
+fn classpath(installed: &Installed, logging: &Path) -> Vec<OsString> {
+    let mut log4j = OsString::from("-Dlog4j2.configurationFile=");
+    log4j.push(logging);
+    vec![log4j, "-cp".into(), installed.jars.join("*").into()]
+}
+
+/// 22 characters, as Kafka's base64 of 16 bytes has; letters and digits only, so that none starts like an option.
+fn cluster_id() -> String {
+    let mut rng = rand::rng();
+    let mut id: String = (0..21)
+        .map(|_| char::from(b'a' + rng.random_range(0..26_u8)))
+        .collect();
+    // The last character carries two bits: only A, Q, g, w are canonical.
+    id.push('A');
+    id
+}
+
+fn settings(node: i32, its: Ports, brokers: &[Ports], data: &Path) -> String {
+    let voters: Vec<String> = (1..)
+        .zip(brokers)
+        .map(|(node, ports): (i32, _)| format!("{node}@127.0.0.1:{}", ports.controller))
+        .collect();
+    let voters = voters.join(",");
+    let copies = brokers.len().min(3);
+    let in_sync = if copies == 3 { 2 } else { 1 };
+    let Ports {
+        clients,
+        controller,
+    } = its;
+    format!(
+        "process.roles=broker,controller\n\
+         node.id={node}\n\
+         controller.quorum.voters={voters}\n\
+         listeners=PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controller}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         log.dirs={data}\n\
+         auto.create.topics.enable=false\n\
+         message.max.bytes=2097152\n\
+         replica.fetch.max.bytes=2097152\n\
+         broker.session.timeout.ms=3000\n\
+         broker.heartbeat.interval.ms=500\n\
+         controller.quorum.election.timeout.ms=500\n\
+         controller.quorum.fetch.timeout.ms=1000\n\
+         offsets.topic.num.partitions=4\n\
+         offsets.topic.replication.factor={copies}\n\
+         transaction.state.log.replication.factor={copies}\n\
+         transaction.state.log.min.isr={in_sync}\n\
+         share.coordinator.state.topic.replication.factor={copies}\n\
+         share.coordinator.state.topic.min.isr={in_sync}\n\
+         group.initial.rebalance.delay.ms=0\n\
+         num.network.threads=2\n\
+         num.io.threads=4\n\
+         log.cleaner.dedupe.buffer.size=8388608\n\
+         log.index.size.max.bytes=1048576\n\
+         log.segment.delete.delay.ms=1000\n",
+        data = data.display(),
+    )
+}
+
+/// A free port for clients and one for the controllers' quorum, for each broker.
+pub(crate) fn free_ports(brokers: usize) -> Vec<Ports> {
+    (0..brokers)
+        .map(|_| Ports {
+            clients: ports::free(),
+            controller: ports::free(),
+        })
+        .collect()
+}
+
+const LOGGING: &str = "\
+appender.console.type=Console
+appender.console.name=console
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{ISO8601} %p %m (%c)%n
+rootLogger.level=warn
+rootLogger.appenderRef.console.ref=console
+logger.start.name=kafka.server.KafkaRaftServer
+logger.start.level=info
+";

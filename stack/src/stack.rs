@@ -1,0 +1,284 @@
+//! One Kafka, one Postgres and one Redis, real ones, on free loopback ports.
+
+use std::{
+    env, fs,
+    fs::File,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use serde::{Deserialize, Serialize};
+use tokio::{sync::OnceCell, task};
+
+use crate::{
+    error::{Error, Result},
+    folders::{self, OwnFolder},
+    install, ports,
+    progress::say,
+    server::Server,
+    servers::{kafka, postgres, redis},
+    space::Space,
+};
+
+/// The environment variable by which `stack test` tells the tests where its servers are: [`Addresses`] as JSON.
+pub const VARIABLE: &str = "SWITCHBOARD_STACK";
+
+/// How many of what, and where.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Kafka brokers: 1 or 3.
+    pub brokers: usize,
+    /// The folder for data and logs; a fresh one under `target/stack` if not given.
+    pub dir: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            brokers: 1,
+            dir: None,
+        }
+    }
+}
+
+/// Where the servers of a stack listen.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Addresses {
+    /// `host:port,…`, as Kafka's clients want it.
+    pub kafka_brokers: String,
+    /// How many brokers that are.
+    pub brokers: usize,
+    /// The database `postgres`, from which others are made.
+    pub postgres_url: String,
+    /// `redis://host:port`.
+    pub redis_url: String,
+    /// The folder for data and logs.
+    pub dir: PathBuf,
+}
+
+/// Running servers. Those that this process started end with the value, or with the process at the latest.
+#[derive(Debug)]
+pub struct Stack {
+    addresses: Addresses,
+    own: Option<Own>,
+}
+
+/// What only the process that started the servers has.
+#[derive(Debug)]
+struct Own {
+    kafka: Vec<Server>,
+    postgres: Server,
+    redis: Server,
+    // The order matters: the servers above end before their folder goes.
+    _folder: RemovedAtEnd,
+    _turn: Option<File>,
+}
+
+#[derive(Debug)]
+struct RemovedAtEnd {
+    folder: OwnFolder,
+    elsewhere: Option<PathBuf>,
+}
+
+impl Drop for RemovedAtEnd {
+    fn drop(&mut self) {
+        if let Some(elsewhere) = &self.elsewhere {
+            let _ = fs::remove_dir_all(elsewhere);
+        }
+        self.folder.remove();
+    }
+}
+
+impl Stack {
+    /// Installs what is missing, starts everything, returns when all of it answers.
+    ///
+    /// # Errors
+    /// When something can't be installed or started, or doesn't answer in time; the message says what to do or where to look.
+    pub async fn start(options: Options) -> Result<Self> {
+        let start = Instant::now();
+        let (addresses, own) = task::spawn_blocking(move || start_servers(&options))
+            .await
+            .map_err(|error| Error::Io {
+                what: "start the servers".into(),
+                source: error.into(),
+            })??;
+        for server in own.servers() {
+            server.ready().await?;
+            say(format!(
+                "{} answers after {:.1} s",
+                server.name(),
+                start.elapsed().as_secs_f64()
+            ));
+        }
+        Ok(Self {
+            addresses,
+            own: Some(own),
+        })
+    }
+
+    /// The stack for all tests: the one that `stack test` started, else one of this process, started by the first who asks.
+    ///
+    /// Its servers are nobody's to stop; a test that does so takes [`Stack::alone`].
+    ///
+    /// # Errors
+    /// As [`Stack::start`]; [`Error::Addresses`] when the variable holds something else.
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<Stack> = OnceCell::const_new();
+        SHARED
+            .get_or_try_init(|| async {
+                match env::var(VARIABLE) {
+                    Ok(json) => Self::at(&json),
+                    Err(_) => Self::start(Options::default()).await,
+                }
+            })
+            .await
+    }
+
+    /// A stack for a test that kills, pauses or empties servers: its own, and the only one of its kind on this machine at a time.
+    ///
+    /// # Errors
+    /// As [`Stack::start`].
+    pub async fn alone(options: Options) -> Result<Self> {
+        let turn = task::spawn_blocking(folders::wait_for_turn)
+            .await
+            .map_err(|error| Error::Io {
+                what: "wait for the turn".into(),
+                source: error.into(),
+            })??;
+        let mut stack = Self::start(options).await?;
+        if let Some(own) = &mut stack.own {
+            own._turn = Some(turn);
+        }
+        Ok(stack)
+    }
+
+    fn at(json: &str) -> Result<Self> {
+        let addresses = serde_json::from_str(json).map_err(|error| Error::Addresses {
+            variable: VARIABLE,
+            why: error.to_string(),
+        })?;
+        Ok(Self {
+            addresses,
+            own: None,
+        })
+    }
+
+    /// Where the servers listen.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The addresses as the value of [`VARIABLE`].
+    #[must_use]
+    pub fn to_variable(&self) -> String {
+        serde_json::to_string(&self.addresses).unwrap_or_default()
+    }
+
+    /// The folder of data and logs.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.addresses.dir
+    }
+
+    /// A place of one's own on these servers: topics, database, keys.
+    ///
+    /// # Errors
+    /// When the database can't be made.
+    pub async fn space(&self) -> Result<Space> {
+        Space::make(self).await
+    }
+
+    fn own(&self) -> &Own {
+        self.own
+            .as_ref()
+            .expect("servers are handled by the process that started them; take `Stack::alone`")
+    }
+
+    /// The brokers, from 0.
+    ///
+    /// # Panics
+    /// When another process started the servers.
+    #[must_use]
+    pub fn kafka(&self) -> &[Server] {
+        &self.own().kafka
+    }
+
+    /// The database server.
+    ///
+    /// # Panics
+    /// When another process started the servers.
+    #[must_use]
+    pub fn postgres(&self) -> &Server {
+        &self.own().postgres
+    }
+
+    /// The Redis server.
+    ///
+    /// # Panics
+    /// When another process started the servers.
+    #[must_use]
+    pub fn redis(&self) -> &Server {
+        &self.own().redis
+    }
+
+    /// All servers that this process started.
+    #[must_use]
+    pub fn servers(&self) -> Vec<&Server> {
+        self.own.iter().flat_map(Own::servers).collect()
+    }
+}
+
+impl Own {
+    fn servers(&self) -> Vec<&Server> {
+        let mut all = vec![&self.redis, &self.postgres];
+        all.extend(&self.kafka);
+        all
+    }
+}
+
+fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
+    let installed = install::install()?;
+    let folder = match &options.dir {
+        Some(dir) => OwnFolder::at(dir.clone())?,
+        None => OwnFolder::make()?,
+    };
+    let dir = folder.path.clone();
+    let ports = kafka::free_ports(options.brokers);
+    let (postgres_port, redis_port) = (ports::free(), ports::free());
+    say(format!(
+        "starting Kafka ({}), PostgreSQL and Redis",
+        options.brokers
+    ));
+    // Kafka's and Postgres's preparations take about a second each: side by side.
+    let (kafka, postgres) = std::thread::scope(|scope| {
+        let kafka = scope.spawn(|| kafka::start(&installed, &dir, &ports));
+        let postgres = postgres::start(&installed, &dir, postgres_port);
+        (kafka.join(), postgres)
+    });
+    let kafka = kafka.expect("starting Kafka does not panic")?;
+    let postgres = postgres?;
+    let redis = redis::start(&installed, &dir, redis_port)?;
+    let brokers: Vec<String> = ports
+        .iter()
+        .map(|ports| format!("127.0.0.1:{}", ports.clients))
+        .collect();
+    let addresses = Addresses {
+        kafka_brokers: brokers.join(","),
+        brokers: options.brokers,
+        postgres_url: format!("postgres://postgres@127.0.0.1:{postgres_port}/postgres"),
+        redis_url: format!("redis://127.0.0.1:{redis_port}"),
+        dir,
+    };
+    let own = Own {
+        kafka,
+        postgres: postgres.server,
+        redis,
+        _folder: RemovedAtEnd {
+            folder,
+            elsewhere: postgres.elsewhere,
+        },
+        _turn: None,
+    };
+    Ok((addresses, own))
+}
