@@ -1,0 +1,238 @@
+//! What was sent and not yet answered for good.
+//!
+//! `accepted` does not empty it (trap 11): accepted means that the servers will decide the command, and only the own
+//! `message` or `event`, `stored` or `rejected` says that they did. Until then the command is sent again with the same
+//! id after each reconnect, so that whatever fails in between, it is stored once.
+
+use std::{collections::VecDeque, time::Duration};
+
+use protocol::{MessageId, RoomId, Seq};
+use tokio::time::Instant;
+
+/// A command that changes a room, as the client keeps it until it is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pending {
+    /// The room it is for.
+    pub(crate) room: RoomId,
+    /// The id that stays the same over all resends.
+    pub(crate) id: MessageId,
+    /// What it asks for.
+    pub(crate) ask: Ask,
+}
+
+/// What a pending command asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// A new message.
+    Send {
+        /// Its text.
+        body: String,
+    },
+    /// Another text for an older message.
+    Edit {
+        /// The message.
+        seq: Seq,
+        /// Its new text.
+        body: String,
+    },
+    /// An older message's removal.
+    Delete {
+        /// The message.
+        seq: Seq,
+    },
+}
+
+/// A command that is to be written now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// The command.
+    pub(crate) pending: Pending,
+    /// Whether it was written before, on whatever connection.
+    pub(crate) retry: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    pending: Pending,
+    attempts: u32,
+    /// When it is to be written (again); none = as soon as possible.
+    due: Option<Instant>,
+}
+
+/// Pure: `now` is an argument, nothing is written here.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    entries: VecDeque<Entry>,
+    limit: usize,
+    resend_after: Duration,
+    /// Entries never written or due at once: spares a walk over the others for each command.
+    urgent: usize,
+}
+
+impl Outbox {
+    /// At most `limit` commands; one that stays unanswered for `resend_after` is written again.
+    #[must_use]
+    pub(crate) const fn new(limit: usize, resend_after: Duration) -> Self {
+        Self {
+            entries: VecDeque::new(),
+            limit,
+            resend_after,
+            urgent: 0,
+        }
+    }
+
+    /// Keeps a command; gives it back when full.
+    ///
+    /// # Errors
+    /// The command itself, when the outbox holds its limit.
+    pub(crate) fn push(&mut self, pending: Pending) -> Result<(), Pending> {
+        if self.entries.len() >= self.limit {
+            return Err(pending);
+        }
+        self.entries.push_back(Entry {
+            pending,
+            attempts: 0,
+            due: None,
+        });
+        self.urgent += 1;
+        Ok(())
+    }
+
+    /// The answer came: true when the command was waiting for it.
+    pub(crate) fn settle(&mut self, id: MessageId) -> bool {
+        let Some(at) = self.entries.iter().position(|entry| entry.pending.id == id) else {
+            return false;
+        };
+        if let Some(entry) = self.entries.remove(at)
+            && entry.due.is_none()
+        {
+            self.urgent -= 1;
+        }
+        true
+    }
+
+    /// "Unknown" or "not now": the command is written again after `wait`. True when it was waiting.
+    pub(crate) fn postpone(&mut self, id: MessageId, now: Instant, wait: Duration) -> bool {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.pending.id == id) else {
+            return false;
+        };
+        if entry.due.is_none() {
+            self.urgent -= 1;
+        }
+        entry.due = Some(now + wait);
+        true
+    }
+
+    /// The connection is gone: everything is to be written again on the next one, in the order it was given.
+    pub(crate) fn reconnected(&mut self) {
+        for entry in &mut self.entries {
+            entry.due = None;
+        }
+        self.urgent = self.entries.len();
+    }
+
+    /// Takes what is to be written at `now`; each is due again after the resend time.
+    pub(crate) fn due(&mut self, now: Instant) -> Vec<Due> {
+        let mut due = Vec::with_capacity(self.urgent);
+        for entry in &mut self.entries {
+            if entry.due.is_none_or(|at| at <= now) {
+                due.push(Due {
+                    pending: entry.pending.clone(),
+                    retry: entry.attempts > 0,
+                });
+                entry.attempts = entry.attempts.saturating_add(1);
+                entry.due = Some(now + self.resend_after);
+            }
+        }
+        self.urgent = 0;
+        due
+    }
+
+    /// When [`Outbox::due`] is to be asked again; none when nothing is waiting.
+    #[must_use]
+    pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
+        if self.urgent > 0 {
+            Some(now)
+        } else {
+            self.entries.iter().filter_map(|entry| entry.due).min()
+        }
+    }
+
+    /// How many commands wait for their answer.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESEND: Duration = Duration::from_secs(10);
+
+    fn pending(number: u128) -> Pending {
+        Pending {
+            room: RoomId::new(1).unwrap(),
+            id: MessageId::from_u128(number),
+            ask: Ask::Send {
+                body: "hello".to_owned(),
+            },
+        }
+    }
+
+    fn ids(due: &[Due]) -> Vec<(u128, bool)> {
+        due.iter()
+            .map(|one| (one.pending.id.as_u128(), one.retry))
+            .collect()
+    }
+
+    #[test]
+    fn i2_resends_keep_the_id_and_say_retry() {
+        let now = Instant::now();
+        let mut outbox = Outbox::new(10, RESEND);
+        outbox.push(pending(1)).unwrap();
+        outbox.push(pending(2)).unwrap();
+        assert_eq!(outbox.next_due(now), Some(now));
+        assert_eq!(ids(&outbox.due(now)), [(1, false), (2, false)]);
+        assert_eq!(ids(&outbox.due(now)), []);
+        outbox.reconnected();
+        outbox.push(pending(3)).unwrap();
+        assert_eq!(ids(&outbox.due(now)), [(1, true), (2, true), (3, false)]);
+    }
+
+    #[test]
+    fn settled_is_forgotten_and_only_once() {
+        let now = Instant::now();
+        let mut outbox = Outbox::new(10, RESEND);
+        outbox.push(pending(1)).unwrap();
+        assert!(outbox.settle(MessageId::from_u128(1)));
+        assert!(!outbox.settle(MessageId::from_u128(1)));
+        assert_eq!(outbox.next_due(now), None);
+        outbox.push(pending(2)).unwrap();
+        outbox.due(now);
+        assert!(outbox.settle(MessageId::from_u128(2)));
+        assert_eq!(outbox.len(), 0);
+    }
+
+    #[test]
+    fn unanswered_comes_again_and_postponed_comes_when_told() {
+        let now = Instant::now();
+        let mut outbox = Outbox::new(10, RESEND);
+        outbox.push(pending(1)).unwrap();
+        outbox.push(pending(2)).unwrap();
+        outbox.due(now);
+        assert!(outbox.postpone(MessageId::from_u128(2), now, Duration::from_secs(1)));
+        assert_eq!(outbox.next_due(now), Some(now + Duration::from_secs(1)));
+        assert_eq!(ids(&outbox.due(now + Duration::from_secs(1))), [(2, true)]);
+        assert_eq!(ids(&outbox.due(now + RESEND)), [(1, true)]);
+    }
+
+    #[test]
+    fn full_gives_the_command_back() {
+        let mut outbox = Outbox::new(1, RESEND);
+        outbox.push(pending(1)).unwrap();
+        assert_eq!(outbox.push(pending(2)), Err(pending(2)));
+        assert_eq!(outbox.len(), 1);
+    }
+}
