@@ -75,10 +75,7 @@ pub enum Error {
     },
     /// Postgres refused a space's database.
     #[error("the database of a space could not be made or dropped")]
-    Database(#[source] Box<Self>),
-    /// Kafka refused to delete a space's topics.
-    #[error("the topics of a space could not be deleted: {0}")]
-    Topics(String),
+    Database(#[source] store::StoreError),
 }
 
 /// The result of everything in this crate.

@@ -26,6 +26,7 @@ mod stack;
 pub use cluster::{Cluster, ClusterOptions, Service};
 pub use error::{Error, Result};
 pub use folders::root;
+pub use ports::claimable;
 pub use server::Server;
 pub use space::Space;
 pub use stack::{Addresses, Options, Stack, VARIABLE};

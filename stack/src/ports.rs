@@ -4,6 +4,8 @@ use std::{collections::HashSet, net::TcpListener, sync::Mutex};
 
 use rand::RngExt as _;
 
+use crate::error::{Error, Result};
+
 /// Below the range from which Linux takes the near ends of outgoing connections: a server that is killed and started
 /// again must find its port as it left it.
 const RANGE: std::ops::Range<u16> = 11_000..32_000;
@@ -27,6 +29,21 @@ pub(crate) fn free() -> u16 {
 }
 
 /// Whether nobody listens on this loopback port.
-pub(crate) fn is_free(port: u16) -> bool {
+fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// Checks before anything is started that nobody listens on `port`, where `name` is to.
+///
+/// # Errors
+/// [`Error::PortTaken`] with `advice`.
+pub fn claimable(port: u16, name: &str, advice: &str) -> Result<()> {
+    if is_free(port) {
+        return Ok(());
+    }
+    Err(Error::PortTaken {
+        port,
+        name: name.into(),
+        advice: advice.into(),
+    })
 }

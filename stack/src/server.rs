@@ -150,7 +150,7 @@ impl Server {
         })
     }
 
-    fn check_alive(&self) -> Result<()> {
+    pub(crate) fn check_alive(&self) -> Result<()> {
         let mut child = self.child();
         let status = match child.as_mut().map(Child::try_wait) {
             Some(Ok(None)) => return Ok(()),

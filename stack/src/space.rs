@@ -3,7 +3,10 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+use service::kafka::{Admin, KafkaError, KafkaSettings};
 
 use crate::{
     error::{Doing, Error, Result},
@@ -17,6 +20,8 @@ pub struct Space {
     name: String,
     postgres_url: String,
     dir: PathBuf,
+    /// Not when the servers end with the test: they may be down by then.
+    delete: bool,
 }
 
 impl Space {
@@ -26,14 +31,15 @@ impl Space {
         let name = format!("t{}", &id[..12]);
         let dir = addresses.dir.join("spaces").join(&name);
         fs::create_dir_all(&dir).doing(|| format!("create {}", dir.display()))?;
-        let postgres_url = database(&addresses.postgres_url, "CREATE DATABASE", &name)
+        let postgres_url = store::admin::create_database(&addresses.postgres_url, &name)
             .await
-            .map_err(|error| Error::Database(Box::new(error)))?;
+            .map_err(Error::Database)?;
         Ok(Self {
             addresses,
             name,
             postgres_url,
             dir,
+            delete: !stack.is_alone(),
         })
     }
 
@@ -100,10 +106,16 @@ impl Space {
     }
 }
 
+/// How long deleting may take before what is there is left to the end of the stack.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 impl Drop for Space {
     fn drop(&mut self) {
-        // A test's own runtime may be gone or may be this very thread: a thread and a runtime of its own, waited for, as
-        // the process may end right after its last test.
+        if !self.delete {
+            return;
+        }
+        // A test's own runtime may be gone, or be this very thread: a thread and a runtime of its own, waited for, as the
+        // process may end right after its last test.
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread()
@@ -120,36 +132,25 @@ impl Drop for Space {
 impl Space {
     /// What can't be deleted goes when the stack ends.
     async fn delete(&self) {
-        if let Err(error) = database(
-            &self.addresses.postgres_url,
-            "DROP DATABASE IF EXISTS",
-            &self.name,
-        )
-        .await
-        {
-            tracing::debug!(%error, space = self.name, "database left behind");
+        let (topics, database) = tokio::join!(
+            tokio::time::timeout(PATIENCE, self.delete_topics()),
+            tokio::time::timeout(
+                PATIENCE,
+                store::admin::drop_database(&self.addresses.postgres_url, &self.name)
+            ),
+        );
+        if !matches!(topics, Ok(Ok(()))) {
+            tracing::debug!(?topics, space = self.name, "topics left behind");
+        }
+        if !matches!(database, Ok(Ok(()))) {
+            tracing::debug!(?database, space = self.name, "database left behind");
         }
     }
-}
 
-async fn database(url: &str, verb: &str, name: &str) -> Result<String> {
-    let force = if verb.starts_with("DROP") {
-        " WITH (FORCE)"
-    } else {
-        ""
-    };
-    let output = tokio::process::Command::new("psql")
-        .args([url, "-X", "-q", "-c", &format!("{verb} {name}{force}")])
-        .output()
-        .await
-        .doing(|| "run psql".into())?;
-    if output.status.success() {
-        let server = url.rsplit_once('/').map_or(url, |(server, _)| server);
-        return Ok(format!("{server}/{name}"));
+    async fn delete_topics(&self) -> Result<(), KafkaError> {
+        let settings = KafkaSettings::plain(self.kafka_brokers(), self.topic_prefix());
+        Admin::connect(&settings, PATIENCE)?
+            .delete_topics(&settings.topics().all())
+            .await
     }
-    Err(Error::Failed {
-        what: verb.to_lowercase(),
-        status: output.status.to_string(),
-        output: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
 }

@@ -71,7 +71,8 @@ struct Own {
     redis: Server,
     // The order matters: the servers above end before their folder goes.
     _folder: RemovedAtEnd,
-    _turn: Option<File>,
+    /// Held by a stack whose servers a test may stop.
+    turn: Option<File>,
 }
 
 #[derive(Debug)]
@@ -147,7 +148,7 @@ impl Stack {
             })??;
         let mut stack = Self::start(options).await?;
         if let Some(own) = &mut stack.own {
-            own._turn = Some(turn);
+            own.turn = Some(turn);
         }
         Ok(stack)
     }
@@ -161,6 +162,11 @@ impl Stack {
             addresses,
             own: None,
         })
+    }
+
+    /// Whether this is a stack of [`Stack::alone`].
+    pub(crate) fn is_alone(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.turn.is_some())
     }
 
     /// Where the servers listen.
@@ -278,7 +284,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
             folder,
             elsewhere: postgres.elsewhere,
         },
-        _turn: None,
+        turn: None,
     };
     Ok((addresses, own))
 }
