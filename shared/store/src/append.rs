@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use protocol::{Event, Lane, Role, RoomId, Seq, UserId};
 
-use crate::Store;
+use crate::statement::Statement;
+use crate::{Store, StoreError};
+
+mod columns;
+
+use columns::Columns;
 
 /// How far a batch takes one lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,10 +131,58 @@ impl AppendError {
     }
 }
 
+pub(crate) const APPEND: Statement = Statement::new(
+    "append",
+    "select append_batch($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, \
+     $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, \
+     $35, $36, $37, $38, $39, $40, $41, $42, $43, $44)",
+);
+
 impl Store {
     /// Stores a batch whole or not at all, in one round trip.
     pub async fn append(&self, batch: &Batch) -> Result<(), AppendError> {
-        let _ = batch;
-        todo!()
+        let columns = Columns::of(batch)?;
+        self.run(&APPEND, &columns.params())
+            .await
+            .map(drop)
+            .map_err(sort)
     }
+}
+
+/// What a failed append means to the caller (§5).
+fn sort(error: StoreError) -> AppendError {
+    match &error {
+        StoreError::Unknown { reason, .. } => return AppendError::Unknown(reason.clone()),
+        StoreError::Refused { sqlstate, .. } => {
+            let db = error.db();
+            let message = db.map_or_else(String::new, |db| db.message().to_owned());
+            match sqlstate.as_str() {
+                "SB001" => {
+                    let lanes = db.and_then(|db| db.detail()).unwrap_or_default();
+                    let lanes = lanes.split(',').filter_map(|lane| lane.parse().ok());
+                    return AppendError::Fenced(lanes.map(Lane).collect());
+                }
+                "SB002" => return AppendError::SeqTaken(message),
+                "23505" => {
+                    // Each partition has its own name for the constraint; the end is the same.
+                    let constraint = db.and_then(|db| db.constraint()).unwrap_or_default();
+                    return if constraint.ends_with("client_id_key") {
+                        AppendError::IdTaken
+                    } else {
+                        AppendError::SeqTaken(format!("{message} ({constraint})"))
+                    };
+                }
+                state if state.starts_with("22") || state.starts_with("23") => {
+                    return AppendError::BadData {
+                        sqlstate: sqlstate.clone(),
+                        message,
+                    };
+                }
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+    // Rolled back, or never sent. Never dead-lettered: the batch is not to blame.
+    AppendError::Unavailable(crate::error::with_sources(&error))
 }

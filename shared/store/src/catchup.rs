@@ -1,7 +1,11 @@
 //! The one catch-up statement of hello, gap, settle, audit and rebuild (§4).
 
-use protocol::{Event, RoomId, RoomKind, Seq, UserId};
+use protocol::{Event, MessageId, RoomId, RoomKind, Seq, UserId};
+use serde_json::Value;
+use tokio_postgres::Row;
 
+use crate::row::{event_of, get, id, maybe_id, number, word};
+use crate::statement::Statement;
 use crate::{Store, StoreError};
 
 /// Which rooms are looked at.
@@ -77,6 +81,9 @@ pub struct RoomCatchUp {
     pub marks: Vec<(UserId, Seq)>,
 }
 
+pub(crate) const CATCH_UP: Statement =
+    Statement::new("catch_up", include_str!("catchup/catch_up.sql"));
+
 impl Store {
     /// Answers many sessions with one statement, on the primary; the answers are in the order of
     /// the requests.
@@ -84,7 +91,101 @@ impl Store {
         &self,
         requests: &[CatchUpRequest],
     ) -> Result<Vec<CatchUpAnswer>, StoreError> {
-        let _ = requests;
-        todo!()
+        let mut users = Vec::with_capacity(requests.len());
+        let (mut max_rooms, mut max_totals) = (Vec::new(), Vec::new());
+        let (mut named, mut joined, mut marks) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut of, mut rooms, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+        for (n, request) in (1_i64..).zip(requests) {
+            users.push(request.user.get());
+            max_rooms.push(request.max_per_room.max(0));
+            max_totals.push(request.max_total.max(0));
+            named.push(request.scope == Scope::Named);
+            joined.push(request.baseline == Baseline::Joined);
+            marks.push(request.marks);
+            for (room, seq) in &request.cursors {
+                of.push(n);
+                rooms.push(room.get());
+                seqs.push(seq.map(Seq::get));
+            }
+        }
+        let rows = self
+            .run(
+                &CATCH_UP,
+                &[
+                    &users,
+                    &max_rooms,
+                    &max_totals,
+                    &named,
+                    &joined,
+                    &marks,
+                    &of,
+                    &rooms,
+                    &seqs,
+                ],
+            )
+            .await?;
+        let mut answers = vec![CatchUpAnswer::default(); requests.len()];
+        for row in &rows {
+            let n: i64 = get(row, "req")?; // counted from 1
+            let Some(answer) = usize::try_from(n - 1).ok().and_then(|n| answers.get_mut(n)) else {
+                return Err(StoreError::Corrupt(format!("answer to request {n}")));
+            };
+            answer.rooms.push(room_catch_up(row)?);
+        }
+        Ok(answers)
     }
+}
+
+fn room_catch_up(row: &Row) -> Result<RoomCatchUp, StoreError> {
+    let room = id(row, "room_id")?;
+    let head: Seq = id(row, "head")?;
+    let events = events(room, row)?;
+    let missed: i64 = get(row, "missed")?;
+    let gap = if usize::try_from(missed).is_ok_and(|missed| missed <= events.len()) {
+        None
+    } else {
+        let last = events.first().map_or(head, |event| event.seq.previous());
+        maybe_id(row, "first_missed")?.map(|first| (first, last))
+    };
+    Ok(RoomCatchUp {
+        room,
+        kind: word(row, "kind")?,
+        joined_seq: id(row, "joined_seq")?,
+        left_seq: maybe_id(row, "left_seq")?,
+        head,
+        from: id(row, "base")?,
+        clamped: get(row, "clamped")?,
+        gap,
+        events,
+        marks: marks(row)?,
+    })
+}
+
+/// Arrays of an aggregate over nothing are null.
+fn events(room: RoomId, row: &Row) -> Result<Vec<Event>, StoreError> {
+    let Some(seqs) = get::<Option<Vec<i64>>>(row, "seqs")? else {
+        return Ok(Vec::new());
+    };
+    let senders: Vec<i64> = get(row, "senders")?;
+    let ids: Vec<MessageId> = get(row, "ids")?;
+    let kinds: Vec<&str> = get(row, "kinds")?;
+    let ats: Vec<i64> = get(row, "ats")?;
+    let contents: Vec<Value> = get(row, "contents")?;
+    let parts = seqs.into_iter().zip(senders).zip(ids);
+    let parts = parts.zip(kinds).zip(ats).zip(contents);
+    parts
+        .map(|(((((seq, sender), id), kind), at), content)| {
+            event_of(room, seq, sender, id, kind, at, content)
+        })
+        .collect()
+}
+
+fn marks(row: &Row) -> Result<Vec<(UserId, Seq)>, StoreError> {
+    let users: Vec<i64> = get::<Option<_>>(row, "mark_users")?.unwrap_or_default();
+    let uptos: Vec<i64> = get::<Option<_>>(row, "mark_uptos")?.unwrap_or_default();
+    users
+        .into_iter()
+        .zip(uptos)
+        .map(|(user, upto)| Ok((number(user)?, number(upto)?)))
+        .collect()
 }

@@ -71,6 +71,18 @@ impl StoreError {
         }
     }
 
+    /// Whether the server itself said so: the connection is fit for the next statement.
+    pub(crate) const fn is_answer(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused { .. }
+                | Self::Unavailable {
+                    source: Some(_),
+                    ..
+                }
+        )
+    }
+
     /// Sorts what the driver said about a statement that had been sent.
     ///
     /// An ERROR rolls the statement back: known not done. A FATAL may come after the commit (a

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use protocol::Lane;
+use tokio_postgres::Row;
 
+use crate::row::{get, millis};
+use crate::statement::Statement;
 use crate::{Store, StoreError};
 
 /// A lane that the caller believes to hold.
@@ -68,11 +71,63 @@ pub struct Claim {
     pub routed: i64,
 }
 
+pub(crate) const ENSURE: Statement = Statement::new(
+    "ensure_lanes",
+    "insert into lane (lane) select generate_series(0, $1::int - 1) on conflict do nothing",
+);
+
+pub(crate) const HEARTBEAT: Statement = Statement::new(
+    "lane_heartbeat",
+    "select lane_heartbeat($1, $2, $3, $4, $5)",
+);
+
+/// Times left, not times: nobody compares clocks.
+pub(crate) const TABLE: Statement = Statement::new(
+    "lane_table",
+    "select name, null::int as lane, null as topic_id, null as owner,
+            (extract(epoch from until - clock_timestamp()) * 1000)::bigint as ttl_ms,
+            null::bigint as epoch, null::bigint as applied, null::bigint as routed
+     from classifier_member
+     where until > clock_timestamp()
+     union all
+     select null, lane, topic_id, owner,
+            case when until > clock_timestamp()
+                 then (extract(epoch from until - clock_timestamp()) * 1000)::bigint
+                 else 0 end,
+            epoch, applied, routed
+     from lane
+     order by lane, name",
+);
+
+pub(crate) const CLAIM: Statement = Statement::new(
+    "lane_claim",
+    "select epoch, applied, routed from lane_claim($1, $2, $3, $4)",
+);
+
+pub(crate) const CUT_BACK: Statement = Statement::new(
+    "lane_cut_back",
+    "update lane set applied = least(applied, $4), routed = least(routed, $4)
+     where lane = $2 and owner = $1 and epoch = $3
+     returning lane",
+);
+
+pub(crate) const RELEASE: Statement = Statement::new(
+    "lane_release",
+    "update lane set owner = null, until = '-infinity',
+                     routed = greatest(routed, least($4, applied))
+     where lane = $2 and owner = $1 and epoch = $3
+     returning lane",
+);
+
+pub(crate) const LEAVE: Statement = Statement::new(
+    "lane_leave",
+    "delete from classifier_member where name = $1",
+);
+
 impl Store {
     /// Makes the rows of lanes 0 to `lanes` − 1 that are not there yet.
     pub async fn ensure_lanes(&self, lanes: i32) -> Result<(), StoreError> {
-        let _ = lanes;
-        todo!()
+        self.run(&ENSURE, &[&lanes]).await.map(drop)
     }
 
     /// Says that `me` is alive, renews the lanes that it holds under these epochs, and returns the
@@ -84,8 +139,12 @@ impl Store {
         lease: Duration,
         held: &[HeldLane],
     ) -> Result<LaneTable, StoreError> {
-        let _ = (me, lease, held);
-        todo!()
+        let lanes: Vec<i32> = held.iter().map(|h| h.lane.0).collect();
+        let epochs: Vec<i64> = held.iter().map(|h| h.epoch).collect();
+        let routed: Vec<i64> = held.iter().map(|h| h.routed).collect();
+        self.run(&HEARTBEAT, &[&me, &millis(lease), &lanes, &epochs, &routed])
+            .await?;
+        table(&self.run(&TABLE, &[]).await?)
     }
 
     /// Claims a lane that is free, has lapsed, or is the caller's own from before (a restart under
@@ -98,8 +157,17 @@ impl Store {
         topic_id: &str,
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError> {
-        let _ = (me, lane, topic_id, lease);
-        todo!()
+        let rows = self
+            .run(&CLAIM, &[&me, &lane.0, &topic_id, &millis(lease)])
+            .await?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        Ok(Some(Claim {
+            epoch: get(row, "epoch")?,
+            applied: get(row, "applied")?,
+            routed: get(row, "routed")?,
+        }))
     }
 
     /// Sets an `applied` that lies beyond the log's end back to `last`, the last offset there is
@@ -111,8 +179,8 @@ impl Store {
         epoch: i64,
         last: i64,
     ) -> Result<bool, StoreError> {
-        let _ = (me, lane, epoch, last);
-        todo!()
+        let rows = self.run(&CUT_BACK, &[&me, &lane.0, &epoch, &last]).await?;
+        Ok(!rows.is_empty())
     }
 
     /// Gives a lane up at once, after the caller's last append. Whether it was still the caller's.
@@ -123,14 +191,36 @@ impl Store {
         epoch: i64,
         routed: i64,
     ) -> Result<bool, StoreError> {
-        let _ = (me, lane, epoch, routed);
-        todo!()
+        let rows = self.run(&RELEASE, &[&me, &lane.0, &epoch, &routed]).await?;
+        Ok(!rows.is_empty())
     }
 
     /// Takes `me` off the list of members, so that others count without it. Lanes are released
     /// one by one before.
     pub async fn leave(&self, me: &str) -> Result<(), StoreError> {
-        let _ = me;
-        todo!()
+        self.run(&LEAVE, &[&me]).await.map(drop)
     }
+}
+
+fn table(rows: &[Row]) -> Result<LaneTable, StoreError> {
+    let mut table = LaneTable::default();
+    for row in rows {
+        let ttl_left = Duration::from_millis(get::<i64>(row, "ttl_ms")?.try_into().unwrap_or(0));
+        match get::<Option<i32>>(row, "lane")? {
+            None => table.members.push(Member {
+                name: get(row, "name")?,
+                ttl_left,
+            }),
+            Some(lane) => table.lanes.push(LaneRow {
+                lane: Lane(lane),
+                topic_id: get(row, "topic_id")?,
+                owner: get(row, "owner")?,
+                ttl_left,
+                epoch: get(row, "epoch")?,
+                applied: get(row, "applied")?,
+                routed: get(row, "routed")?,
+            }),
+        }
+    }
+    Ok(table)
 }

@@ -1,13 +1,41 @@
-//! The pool.
+//! The pool, and the one way in which statements run.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::{QueryObserver, StoreError, StoreSettings};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
+};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Config, NoTls, Row};
+
+use crate::error::with_sources;
+use crate::observe::Unobserved;
+use crate::statement::Statement;
+use crate::{Outcome, QueryObserver, StoreError, StoreSettings};
+
+/// How much later than the server the caller gives up: long enough for the server's own answer to
+/// arrive, so that most timeouts are known not to have been done.
+const GRACE: Duration = Duration::from_secs(1);
+/// The longest that opening a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Parameters of a statement.
+pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+const PING: Statement = Statement::new("ping", "select 1");
 
 /// The way to Postgres: cheap to clone, one pool behind all clones.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool,
+    config: Config,
+    statement_timeout: Duration,
+    observer: Arc<dyn QueryObserver>,
 }
 
 /// How busy the pool is.
@@ -23,14 +51,54 @@ pub struct PoolState {
     pub max: usize,
 }
 
+/// A connection on loan. One that is dropped while a statement runs on it, because the caller gave
+/// up or was cancelled, leaves the pool: the next caller would wait for that statement's end.
+struct Loan(Option<Object>);
+
+impl Loan {
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(Object::take(connection));
+        }
+    }
+}
+
 impl Store {
     /// The names of all statements, as [`QueryObserver`]s are told them.
-    pub const STATEMENTS: &'static [&'static str] = &[];
+    pub const STATEMENTS: &'static [&'static str] = &[
+        PING.name,
+        crate::append::APPEND.name,
+        crate::catchup::CATCH_UP.name,
+        crate::lanes::ENSURE.name,
+        crate::lanes::HEARTBEAT.name,
+        crate::lanes::TABLE.name,
+        crate::lanes::CLAIM.name,
+        crate::lanes::CUT_BACK.name,
+        crate::lanes::RELEASE.name,
+        crate::lanes::LEAVE.name,
+        crate::rooms::LOAD_ROOMS.name,
+        crate::rooms::LOAD_MESSAGES.name,
+        crate::rooms::FIND_EVENTS.name,
+        crate::rooms::RAISE_MARKS.name,
+        crate::read::RESERVE_ROOM.name,
+        crate::read::ROOMS_OF.name,
+        crate::read::ROOM.name,
+        crate::read::HISTORY_AFTER.name,
+        crate::read::HISTORY_BEFORE.name,
+        crate::read::FIND_OUTCOME.name,
+        crate::read::CREATE_USER.name,
+        crate::read::NAMES.name,
+    ];
 
     /// Makes the pool and checks that the server answers.
     pub async fn connect(settings: &StoreSettings) -> Result<Self, StoreError> {
-        let _ = settings;
-        todo!()
+        Self::connect_observed(settings, Arc::new(Unobserved)).await
     }
 
     /// [`connect`](Self::connect), with somebody who is told of every statement.
@@ -38,17 +106,174 @@ impl Store {
         settings: &StoreSettings,
         observer: Arc<dyn QueryObserver>,
     ) -> Result<Self, StoreError> {
-        let _ = (settings, observer);
-        todo!()
+        let config = config_of(&settings.url)?;
+        let manager = Manager::from_config(
+            bounded(config.clone(), settings),
+            NoTls,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
+        let pool = Pool::builder(manager)
+            .max_size(settings.pool_size.max(1))
+            .timeouts(Timeouts {
+                wait: Some(settings.statement_timeout),
+                create: Some(CONNECT_TIMEOUT),
+                recycle: Some(CONNECT_TIMEOUT),
+            })
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| StoreError::Settings(error.to_string()))?;
+        let store = Self {
+            inner: Arc::new(Inner {
+                pool,
+                config,
+                statement_timeout: settings.statement_timeout,
+                observer,
+            }),
+        };
+        store.ping().await?;
+        Ok(store)
     }
 
     /// Whether the server answers, for readiness.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        todo!()
+        self.run(&PING, &[]).await.map(drop)
     }
 
     /// How busy the pool is, for metrics.
     pub fn pool_state(&self) -> PoolState {
-        todo!()
+        let status = self.inner.pool.status();
+        PoolState {
+            open: status.size,
+            idle: status.available,
+            waiting: status.waiting,
+            max: status.max_size,
+        }
     }
+
+    /// A connection of its own, outside the pool and without its timeouts: for the schema.
+    pub(crate) fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Runs one statement on a connection of the pool.
+    pub(crate) async fn run(
+        &self,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let started = Instant::now();
+        let result = match self.borrow().await {
+            Ok(loan) => self.run_on(loan, statement, params).await,
+            Err(error) => Err(error),
+        };
+        self.observe(statement.name, started, &result);
+        result
+    }
+
+    async fn borrow(&self) -> Result<Loan, StoreError> {
+        match self.inner.pool.get().await {
+            Ok(connection) => Ok(Loan(Some(connection))),
+            Err(PoolError::Backend(error)) => Err(StoreError::of_connection(&error)),
+            Err(error) => Err(StoreError::of_connection(&error)),
+        }
+    }
+
+    async fn run_on(
+        &self,
+        loan: Loan,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let result = match &loan.0 {
+            Some(connection) => self.exchange(connection, statement, params).await,
+            None => return Ok(Vec::new()), // it is on loan until given back below
+        };
+        // Only an answer from the server says that the connection is idle again.
+        if result.as_ref().map_or_else(StoreError::is_answer, |_| true) {
+            loan.give_back();
+        }
+        result
+    }
+
+    async fn exchange(
+        &self,
+        connection: &Object,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let deadline = self.inner.statement_timeout + GRACE;
+        // What fails before the statement is sent is known not to have been done.
+        let prepared = tokio::time::timeout(deadline, connection.prepare_cached(statement.sql))
+            .await
+            .map_err(|_| StoreError::Unavailable {
+                reason: format!("no answer for {} s", deadline.as_secs_f32()),
+                source: None,
+            })?
+            .map_err(
+                |error| match StoreError::of_statement(statement.name, error) {
+                    StoreError::Unknown { reason, .. } => StoreError::Unavailable {
+                        reason,
+                        source: None,
+                    },
+                    known => known,
+                },
+            )?;
+        tokio::time::timeout(deadline, connection.query(&prepared, params))
+            .await
+            .map_err(|_| StoreError::Unknown {
+                statement: statement.name,
+                reason: format!("no answer for {} s", deadline.as_secs_f32()),
+            })?
+            .map_err(|error| StoreError::of_statement(statement.name, error))
+    }
+
+    fn observe<T>(&self, name: &'static str, started: Instant, result: &Result<T, StoreError>) {
+        let outcome = match result {
+            Ok(_) => Outcome::Ok,
+            Err(StoreError::Unknown { .. }) => Outcome::Unknown,
+            Err(StoreError::Unavailable { .. }) => Outcome::Unavailable,
+            Err(_) => Outcome::Refused,
+        };
+        let took = started.elapsed();
+        self.inner.observer.observed(name, took, outcome);
+        tracing::trace!(
+            statement = name,
+            ?took,
+            outcome = outcome.as_str(),
+            "statement"
+        );
+    }
+}
+
+/// Reads an address, and adds what every connection has.
+pub(crate) fn config_of(url: &str) -> Result<Config, StoreError> {
+    // The parser's message names the wrong part, not the address with its password.
+    let mut config: Config = url
+        .parse()
+        .map_err(|error: tokio_postgres::Error| StoreError::Settings(with_sources(&error)))?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("switchboard");
+    }
+    config.keepalives_idle(Duration::from_secs(10));
+    Ok(config)
+}
+
+/// Timeouts, and what the statements rely on, as options of the session: there from its start,
+/// without a round trip.
+fn bounded(mut config: Config, settings: &StoreSettings) -> Config {
+    let options = format!(
+        "{} -c statement_timeout={} -c lock_timeout={} \
+         -c idle_in_transaction_session_timeout={} -c synchronous_commit=on -c jit=off",
+        config.get_options().unwrap_or_default(),
+        settings.statement_timeout.as_millis(),
+        settings.lock_timeout.as_millis(),
+        settings.statement_timeout.as_millis(),
+    );
+    config.options(options);
+    config
 }

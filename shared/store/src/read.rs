@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use protocol::{Event, MessageId, Role, RoomId, RoomKind, Seq, UserId};
+use tokio_postgres::Row;
 
+use crate::row::{event, get, id, maybe_id, word};
+use crate::statement::Statement;
 use crate::{Store, StoreError};
 
 /// What a new room is reserved under: every repeat names the same room.
@@ -88,23 +91,162 @@ pub struct History {
     pub head: Seq,
 }
 
+pub(crate) const RESERVE_ROOM: Statement = Statement::new(
+    "reserve_room",
+    // The update changes nothing; it makes the row that was there come back.
+    "insert into room_key (key) values ($1)
+     on conflict (key) do update set key = excluded.key
+     returning room_id",
+);
+
+pub(crate) const ROOMS_OF: Statement = Statement::new(
+    "rooms_of",
+    "select r.room_id, r.kind as room_kind, r.name, r.head, s.role, s.joined_seq,
+            coalesce(k.upto, 0) as mark, p.user_id as peer, u.unread, l.*
+     from membership s
+     join room r on r.room_id = s.room_id
+     left join read_mark k on k.room_id = s.room_id and k.user_id = s.user_id
+     left join lateral (
+         select p.user_id
+         from membership p
+         where p.room_id = r.room_id and p.user_id <> s.user_id and p.left_seq is null
+         limit 1
+     ) p on r.kind = 'direct'
+     cross join lateral (
+         select count(*) as unread
+         from (
+             select 1
+             from message m
+             where m.room_id = r.room_id
+               and m.seq > greatest(coalesce(k.upto, 0), s.joined_seq - 1)
+               and m.kind = 'message' and m.sender_id <> s.user_id and not m.content ? 'deleted'
+             limit 1000
+         ) m
+     ) u
+     left join lateral (
+         select seq, sender_id, client_id, kind, at_ms, content
+         from message m
+         where m.room_id = r.room_id and m.seq >= s.joined_seq
+           and m.kind = 'message' and not m.content ? 'deleted'
+         order by m.seq desc
+         limit 1
+     ) l on true
+     where s.user_id = $1 and s.left_seq is null
+     order by r.room_id",
+);
+
+pub(crate) const ROOM: Statement = Statement::new(
+    "room",
+    "select r.kind as room_kind, r.name as room_name, r.head, s.user_id, s.role, s.joined_seq,
+            coalesce(u.name, '') as user_name, coalesce(k.upto, 0) as mark
+     from room r
+     join membership s on s.room_id = r.room_id and s.left_seq is null
+     left join users u on u.id = s.user_id
+     left join read_mark k on k.room_id = s.room_id and k.user_id = s.user_id
+     where r.room_id = $2
+       and exists (select 1 from membership me
+                   where me.room_id = $2 and me.user_id = $1 and me.left_seq is null)
+     order by s.user_id",
+);
+
+/// Who may see a seq is a join over stays (I12): each stay is read by itself, in index order, as
+/// far as the page needs it.
+macro_rules! history {
+    ($bound:literal, $order:literal) => {
+        concat!(
+            "with stay as (
+                 select joined_seq, left_seq from membership where user_id = $1 and room_id = $2
+             ), seen as (
+                 select case when bool_or(left_seq is null)
+                             then (select head from room where room_id = $2)
+                             else max(left_seq) end as head
+                 from stay
+             )
+             select h.head, m.*
+             from seen h
+             left join lateral (
+                 select m.*
+                 from stay s
+                 cross join lateral (
+                     select seq, sender_id, client_id, kind, at_ms, content
+                     from message m
+                     where m.room_id = $2 and m.seq ",
+            $bound,
+            " $3 and m.seq >= s.joined_seq and (s.left_seq is null or m.seq <= s.left_seq)
+                     order by m.seq ",
+            $order,
+            " limit $4
+                 ) m
+                 order by m.seq ",
+            $order,
+            " limit $4
+             ) m on true
+             where h.head is not null
+             order by m.seq"
+        )
+    };
+}
+
+pub(crate) const HISTORY_AFTER: Statement = Statement::new("history_after", history!(">", "asc"));
+
+pub(crate) const HISTORY_BEFORE: Statement =
+    Statement::new("history_before", history!("<", "desc"));
+
+pub(crate) const FIND_OUTCOME: Statement = Statement::new(
+    "find_outcome",
+    "select seq, sender_id, client_id, kind, at_ms, content
+     from message
+     where room_id = $1 and sender_id = $2 and kind = $3 and client_id = $4",
+);
+
+pub(crate) const CREATE_USER: Statement = Statement::new(
+    "create_or_get_user",
+    "insert into users (name) values ($1)
+     on conflict (name) do update set name = excluded.name
+     returning id",
+);
+
+pub(crate) const NAMES: Statement = Statement::new(
+    "names",
+    "select id, name from users where id = any ($1) order by id",
+);
+
+impl RoomKey {
+    /// As it is stored: the pair in order, so that both ask for the same room.
+    fn text(self) -> String {
+        match self {
+            Self::Direct(a, b) => format!("direct:{}:{}", a.min(b), a.max(b)),
+            Self::Created(creator, id) => format!("created:{creator}:{id}"),
+        }
+    }
+}
+
 impl Store {
     /// The id of the room of `key`, reserved now if it is the first time.
     pub async fn reserve_room(&self, key: RoomKey) -> Result<RoomId, StoreError> {
-        let _ = key;
-        todo!()
+        let rows = self.run(&RESERVE_ROOM, &[&key.text()]).await?;
+        id(one(&rows)?, "room_id")
     }
 
     /// All rooms that the user is in, by id.
     pub async fn rooms_of(&self, user: UserId) -> Result<Vec<RoomSummary>, StoreError> {
-        let _ = user;
-        todo!()
+        let rows = self.run(&ROOMS_OF, &[&user.get()]).await?;
+        rows.iter().map(summary).collect()
     }
 
     /// A room, if the user is in it.
     pub async fn room(&self, user: UserId, room: RoomId) -> Result<Option<RoomView>, StoreError> {
-        let _ = (user, room);
-        todo!()
+        let rows = self.run(&ROOM, &[&user.get(), &room.get()]).await?;
+        let Some(first) = rows.first() else {
+            return Ok(None);
+        };
+        Ok(Some(RoomView {
+            room,
+            kind: word(first, "room_kind")?,
+            name: get(first, "room_name")?,
+            head: id(first, "head")?,
+            members: rows.iter().map(member).collect::<Result<_, _>>()?,
+        }))
     }
 
     /// A part of a room's history; none for who never was in it. Who has left sees what was said
@@ -116,8 +258,27 @@ impl Store {
         page: Page,
         limit: i64,
     ) -> Result<Option<History>, StoreError> {
-        let _ = (user, room, page, limit);
-        todo!()
+        let (statement, bound) = match page {
+            Page::After(seq) => (&HISTORY_AFTER, seq),
+            Page::Before(seq) => (&HISTORY_BEFORE, seq),
+        };
+        let limit = limit.max(0);
+        let rows = self
+            .run(statement, &[&user.get(), &room.get(), &bound.get(), &limit])
+            .await?;
+        let Some(first) = rows.first() else {
+            return Ok(None);
+        };
+        let mut events = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if get::<Option<i64>>(row, "seq")?.is_some() {
+                events.push(event(room, row)?);
+            }
+        }
+        Ok(Some(History {
+            events,
+            head: id(first, "head")?,
+        }))
     }
 
     /// What a command led to, if it is stored: for callers whose outcome did not come in time.
@@ -129,25 +290,66 @@ impl Store {
         kind: &str,
         id: MessageId,
     ) -> Result<Option<Event>, StoreError> {
-        let _ = (room, sender, kind, id);
-        todo!()
+        let rows = self
+            .run(&FIND_OUTCOME, &[&room.get(), &sender.get(), &kind, &id])
+            .await?;
+        rows.first().map(|row| event(room, row)).transpose()
     }
 
     /// The user of that name, made when new.
     pub async fn create_or_get_user(&self, name: &str) -> Result<UserId, StoreError> {
-        let _ = name;
-        todo!()
+        let rows = self.run(&CREATE_USER, &[&name]).await?;
+        id(one(&rows)?, "id")
     }
 
     /// Those of `users` that exist, by id.
     pub async fn users_exist(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
-        let _ = users;
-        todo!()
+        let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
+        let rows = self.run(&NAMES, &[&users]).await?;
+        rows.iter().map(|row| id(row, "id")).collect()
     }
 
     /// The names of those of `users` that exist.
     pub async fn names(&self, users: &[UserId]) -> Result<HashMap<UserId, String>, StoreError> {
-        let _ = users;
-        todo!()
+        let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
+        let rows = self.run(&NAMES, &[&users]).await?;
+        rows.iter()
+            .map(|row| Ok((id(row, "id")?, get(row, "name")?)))
+            .collect()
     }
+}
+
+fn one(rows: &[Row]) -> Result<&Row, StoreError> {
+    rows.first()
+        .ok_or_else(|| StoreError::Corrupt("an upsert returned no row".to_owned()))
+}
+
+fn member(row: &Row) -> Result<RoomMember, StoreError> {
+    Ok(RoomMember {
+        user: id(row, "user_id")?,
+        name: get(row, "user_name")?,
+        role: word(row, "role")?,
+        joined_seq: id(row, "joined_seq")?,
+        mark: id(row, "mark")?,
+    })
+}
+
+fn summary(row: &Row) -> Result<RoomSummary, StoreError> {
+    let room = id(row, "room_id")?;
+    let last = match get::<Option<i64>>(row, "seq")? {
+        Some(_) => Some(event(room, row)?),
+        None => None,
+    };
+    Ok(RoomSummary {
+        room,
+        kind: word(row, "room_kind")?,
+        name: get(row, "name")?,
+        head: id(row, "head")?,
+        role: word(row, "role")?,
+        joined_seq: id(row, "joined_seq")?,
+        mark: id(row, "mark")?,
+        unread: get(row, "unread")?,
+        last,
+        peer: maybe_id(row, "peer")?,
+    })
 }
