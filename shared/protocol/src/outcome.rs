@@ -73,6 +73,8 @@ codes! {
 pub enum CloseCode {
     /// The server stops or hands over: reconnect after `bye.retry_after_ms`.
     GoingAway,
+    /// Not as RFC 6455 has it: correct the client.
+    ProtocolError,
     /// A binary frame: correct the client.
     Unsupported,
     /// Not UTF-8: correct the client.
@@ -105,6 +107,7 @@ impl CloseCode {
     /// Every code.
     pub const ALL: &'static [Self] = &[
         Self::GoingAway,
+        Self::ProtocolError,
         Self::Unsupported,
         Self::NotUtf8,
         Self::TooBig,
@@ -124,6 +127,7 @@ impl CloseCode {
     const fn row(self) -> (u16, &'static str, bool) {
         match self {
             Self::GoingAway => (1001, "going_away", true),
+            Self::ProtocolError => (1002, "protocol_error", false),
             Self::Unsupported => (1003, "text_frames_only", false),
             Self::NotUtf8 => (1007, "not_utf8", false),
             Self::TooBig => (1009, "frame_too_big", false),
