@@ -1,0 +1,43 @@
+# Two commands: `make run` to chat, `make test` to prove. `make help` lists the rest.
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+STACK  := $(TARGET)/debug/stack
+# The port of the first of three gateways of `make run`; the others follow.
+PORT   ?= 8081
+
+.DEFAULT_GOAL := help
+.PHONY: help install build run up test fmt clippy doc deny
+
+help: ## Lists these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+install: ## Installs what building and running need, and only what is missing
+	@sh stack/install.sh all
+
+# All programs in one go: one set of features, nothing is built twice.
+build: install ## Builds all programs
+	@cargo build --locked --workspace --bins
+
+run: build ## Starts servers, three gateways and two classifiers; says what to type; Ctrl-C ends it (PORT=8081)
+	@exec $(STACK) run --port $(PORT)
+
+up: build ## Starts only Kafka, PostgreSQL and Redis, for `cargo test` by hand
+	@exec $(STACK) up
+
+fmt: ## Checks the formatting
+	cargo fmt --all --check
+
+clippy: install ## Lints everything, warnings denied
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+doc: install ## Builds the documentation, warnings denied
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+
+# What is quick to fail comes first; everything is built before the servers start.
+test: fmt clippy doc build ## Formatting, lints, documentation and all tests on real servers
+	cargo test --locked --workspace --no-run
+	$(STACK) test -- cargo test --locked --workspace
+
+deny: ## Licences, bans and sources of all dependencies (needs cargo-deny)
+	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: type 'cargo install --locked cargo-deny', then come back." >&2; exit 1; }
+	cargo deny --locked check licenses bans sources
