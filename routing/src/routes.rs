@@ -110,7 +110,7 @@ impl RouteTable {
         device: &str,
         route: &Route,
     ) -> Result<Option<Route>, RoutingError> {
-        let older: Option<String> = self
+        let older: Option<Vec<u8>> = self
             .redis
             .run(
                 "write a route",
@@ -119,7 +119,7 @@ impl RouteTable {
                 (device, route.to_string(), route.session.to_string()),
             )
             .await?;
-        Ok(older.and_then(|text| decode(user, text.as_bytes())))
+        Ok(older.and_then(|text| decode(user, &text)))
     }
 
     /// Writes the route of a session that should have one already, as long as no other session of
@@ -130,7 +130,7 @@ impl RouteTable {
         device: &str,
         route: &Route,
     ) -> Result<Restored, RoutingError> {
-        let (outcome, other): (u8, Option<String>) = self
+        let (outcome, other): (u8, Option<Vec<u8>>) = self
             .redis
             .run(
                 "restore a route",
@@ -139,7 +139,7 @@ impl RouteTable {
                 (device, route.to_string(), route.session.to_string()),
             )
             .await?;
-        let other = other.and_then(|text| decode(user, text.as_bytes()));
+        let other = other.and_then(|text| decode(user, &text));
         Ok(match (outcome, other) {
             (_, Some(other)) => Restored::Replaced(other),
             (0, None) => Restored::Present,

@@ -24,7 +24,11 @@ fn table(members: &[usize], owners: &[Option<usize>]) -> Table<usize> {
         partition,
         owner: owner.map(name),
         claim: 1,
-        ttl_left: if owner.is_some() { LIVE } else { Duration::ZERO },
+        ttl_left: if owner.is_some() {
+            LIVE
+        } else {
+            Duration::ZERO
+        },
     };
     Table {
         read_at: NOW,
@@ -243,6 +247,9 @@ fn an_old_table_shows_ended_leases_as_ended() {
         highest: 0,
         want: Want::One { preferred: None },
     };
-    assert_eq!(decide(&seen, &me, NOW + LIVE - Duration::from_millis(1)), []);
+    assert_eq!(
+        decide(&seen, &me, NOW + LIVE - Duration::from_millis(1)),
+        []
+    );
     assert_eq!(decide(&seen, &me, NOW + LIVE), [Action::Claim(0)]);
 }

@@ -219,7 +219,11 @@ impl World {
             let wait = self.chance.below(3_000);
             self.run(wait);
             let nth = usize::try_from(self.chance.below(1_000)).unwrap();
-            let member = *self.processes.keys().nth(nth % self.processes.len()).unwrap();
+            let member = *self
+                .processes
+                .keys()
+                .nth(nth % self.processes.len())
+                .unwrap();
             match self.chance.below(4) {
                 0 if self.processes.len() > 1 => {
                     self.processes.remove(&member);

@@ -1,0 +1,144 @@
+//! A process and its home, from start to end.
+
+use std::collections::BTreeSet;
+
+use protocol::Home;
+use routing::{HomeTable, since_boot};
+
+use crate::place::{LEASE, Process, eventually, redis};
+
+/// I6, I7: three have three; one is killed and nobody else's moves; it returns and has its own back,
+/// at once, under a higher incarnation.
+#[tokio::test]
+async fn i7_one_that_is_killed_moves_nobody_and_gets_its_home_back() {
+    let (_space, redis) = redis().await;
+    let mut a = Process::start(&redis, "a", 8);
+    let mut b = Process::start(&redis, "b", 8);
+    let mut c = Process::start(&redis, "c", 8);
+    let before = [a.held().await, b.held().await, c.held().await];
+    let homes: BTreeSet<Home> = before.iter().map(|held| held.home).collect();
+    assert_eq!(homes.len(), 3);
+
+    b.kill().await;
+    let started = since_boot();
+    let mut b = Process::start(&redis, "b", 8);
+    let back = b.held().await;
+    assert!(
+        since_boot() - started < LEASE,
+        "it waited for its own lease"
+    );
+    assert_eq!(back.home, before[1].home);
+    assert!(back.incarnation > before[1].incarnation);
+
+    // Killed again, and away for longer than its lease.
+    b.kill().await;
+    let table = HomeTable::new(&redis, 8);
+    let read = || async { table.heartbeat("looker", 0, LEASE).await.unwrap().slots };
+    eventually("the end of b's lease", read, |slots| {
+        slots
+            .iter()
+            .any(|slot| slot.partition == back.home && slot.ttl_left.is_zero())
+    })
+    .await;
+    let mut d = Process::start(&redis, "d", 8);
+    assert!(!homes.contains(&d.held().await.home));
+    let mut b = Process::start(&redis, "b", 8);
+    assert_eq!(b.held().await.home, before[1].home);
+    for (process, before) in [(&mut a, before[0]), (&mut c, before[2])] {
+        let now = process.held().await;
+        assert_eq!(
+            (now.home, now.incarnation),
+            (before.home, before.incarnation)
+        );
+        assert!(now.until > before.until, "it was renewed meanwhile");
+    }
+}
+
+#[tokio::test]
+async fn an_ordinal_gets_its_own_home() {
+    let (_space, redis) = redis().await;
+    let mut second = Process::start(&redis, "was-1", 4);
+    assert_eq!(second.held().await.home, Home(2));
+    let mut first = Process::start(&redis, "was-0", 4);
+    assert_eq!(first.held().await.home, Home(1));
+}
+
+/// None free is said, and ends as soon as one is released.
+#[tokio::test]
+async fn none_free_is_a_reason_until_one_is_released() {
+    let (_space, redis) = redis().await;
+    let mut a = Process::start(&redis, "a", 1);
+    let had = a.held().await;
+    let mut b = Process::start(&redis, "b", 1);
+    assert_eq!(
+        b.waiting("held by others").await,
+        "all 1 homes are held by others"
+    );
+    a.stop().await;
+    let has = b.held().await;
+    assert_eq!(has.home, had.home);
+    assert!(has.incarnation > had.incarnation);
+}
+
+/// Two processes of one name don't chase each other: the later has the home, the earlier says so, and
+/// follows when the later is gone.
+#[tokio::test]
+async fn one_that_was_replaced_says_so_and_waits() {
+    let (_space, redis) = redis().await;
+    let mut first = Process::start(&redis, "a", 4);
+    let before = first.held().await;
+    let mut second = Process::start(&redis, "a", 4);
+    let after = second.held().await;
+    assert_eq!(after.home, before.home);
+    first.waiting("another process of the name a").await;
+    second.state.mark_unchanged();
+    let quiet = tokio::time::timeout(LEASE * 2, second.state.changed()).await;
+    assert!(quiet.is_err(), "the successor keeps its home");
+    second.stop().await;
+    let again = first.held().await;
+    assert_eq!(again.home, before.home);
+    assert!(again.incarnation > after.incarnation);
+}
+
+/// A receiver that waits for news is not woken by renewals, though they are shown.
+#[tokio::test]
+async fn renewals_wake_nobody() {
+    let (_space, redis) = redis().await;
+    let mut a = Process::start(&redis, "a", 4);
+    let held = a.held().await;
+    a.state.mark_unchanged();
+    let news = tokio::time::timeout(LEASE + LEASE / 2, a.state.changed()).await;
+    assert!(news.is_err());
+    let now = a.held().await;
+    assert!(now.until > held.until && now.is_live(since_boot()));
+    assert!(!now.is_live(now.until));
+}
+
+/// More processes than homes at once: each home one owner, and the rest say why.
+#[tokio::test]
+async fn a_crowd_settles() {
+    let (_space, redis) = redis().await;
+    let mut crowd: Vec<Process> = (0..20)
+        .map(|n| Process::start(&redis, &format!("w{n:02}x"), 16))
+        .collect();
+    let read = || async {
+        let table = HomeTable::new(&redis, 16);
+        table.heartbeat("looker", 0, LEASE).await.unwrap().slots
+    };
+    let slots = eventually("16 owners", read, |slots| {
+        slots.iter().all(|slot| !slot.ttl_left.is_zero())
+    })
+    .await;
+    let owners: BTreeSet<_> = slots.iter().filter_map(|slot| slot.owner.clone()).collect();
+    assert_eq!(owners.len(), 16);
+    let mut waiting = 0;
+    for (n, process) in crowd.iter_mut().enumerate() {
+        if owners.contains(&format!("w{n:02}x")) {
+            process.held().await;
+        } else {
+            process.waiting("all 16 homes are held").await;
+            waiting += 1;
+        }
+    }
+    assert_eq!(waiting, 4);
+}

@@ -1,0 +1,127 @@
+//! Where a test works, and how it waits.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use protocol::{Home, UserId};
+use routing::{Held, HomeKeeper, HomeSettings, HomeState, Redis, RedisSettings, Route};
+use stack::{Space, Stack};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+/// Long enough for a busy machine, short enough for a lease that is waited for.
+pub(crate) const LEASE: Duration = Duration::from_secs(1);
+
+/// Nothing that is waited for here takes as long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A Redis with keys of the test's own; they are the test's as long as the space is kept.
+pub(crate) async fn redis() -> (Space, Redis) {
+    let space = Stack::shared().await.unwrap().space().await.unwrap();
+    let redis = connect(space.redis_url(), &space.key_prefix());
+    (space, redis)
+}
+
+pub(crate) fn connect(url: &str, key_prefix: &str) -> Redis {
+    let settings = RedisSettings {
+        url: url.to_owned(),
+        key_prefix: key_prefix.to_owned(),
+    };
+    Redis::connect(&settings).unwrap()
+}
+
+/// Asks again until the answer is the wanted one; fails with the last one.
+pub(crate) async fn eventually<T: Debug, F: Future<Output = T>>(
+    what: &str,
+    mut ask: impl FnMut() -> F,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let start = Instant::now();
+    loop {
+        let answer = ask().await;
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "{what}: {answer:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub(crate) fn user(id: i64) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+pub(crate) fn route(home: i32, incarnation: i64) -> Route {
+    Route {
+        home: Home(home),
+        incarnation,
+        session: Uuid::new_v4(),
+    }
+}
+
+/// A keeper that runs, as a process would run it.
+pub(crate) struct Process {
+    pub(crate) state: watch::Receiver<HomeState>,
+    end: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Process {
+    pub(crate) fn start(redis: &Redis, name: &str, homes: i32) -> Self {
+        let settings = HomeSettings {
+            name: name.to_owned(),
+            homes,
+            lease: LEASE,
+        };
+        let (keeper, state) = HomeKeeper::new(redis, settings);
+        let (end, ended) = oneshot::channel::<()>();
+        let task = tokio::spawn(keeper.run(async {
+            let _ = ended.await;
+        }));
+        Self { state, end, task }
+    }
+
+    pub(crate) async fn reaches(
+        &mut self,
+        what: &str,
+        wanted: impl FnMut(&HomeState) -> bool,
+    ) -> HomeState {
+        let last = self.state.clone();
+        match tokio::time::timeout(PATIENCE, self.state.wait_for(wanted)).await {
+            Ok(state) => state.unwrap().clone(),
+            Err(_) => panic!("{what}: {:?}", *last.borrow()),
+        }
+    }
+
+    pub(crate) async fn held(&mut self) -> Held {
+        match self
+            .reaches("a home", |state| matches!(state, HomeState::Held(_)))
+            .await
+        {
+            HomeState::Held(held) => held,
+            HomeState::Waiting { reason } => panic!("waiting: {reason}"),
+        }
+    }
+
+    pub(crate) async fn waiting(&mut self, part: &str) -> String {
+        let wanted = |state: &HomeState| matches!(state, HomeState::Waiting { reason } if reason.contains(part));
+        match self.reaches(part, wanted).await {
+            HomeState::Waiting { reason } => reason,
+            HomeState::Held(held) => panic!("{held:?}"),
+        }
+    }
+
+    /// As SIGKILL: nothing is released.
+    pub(crate) async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+
+    /// As SIGTERM: returns when the keeper has ended.
+    pub(crate) async fn stop(self) {
+        self.end.send(()).unwrap();
+        self.task.await.unwrap();
+    }
+}

@@ -1,0 +1,188 @@
+//! Routes as sessions write them and classifiers read them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use protocol::UserId;
+use routing::{ROUTE_CACHE, Restored, Route, RouteTable, since_boot};
+
+use crate::place::{eventually, redis, route, user};
+
+/// What somebody sees who has asked for nothing before.
+async fn fresh(redis: &routing::Redis, user: UserId) -> Vec<Route> {
+    let found = RouteTable::new(redis).lookup(&[user]).await.unwrap();
+    let mut routes = found[&user].to_vec();
+    routes.sort_by_key(|route| route.home);
+    routes
+}
+
+#[tokio::test]
+async fn a_newer_session_of_a_device_replaces_the_older_and_names_it() {
+    let (_space, redis) = redis().await;
+    let table = RouteTable::new(&redis);
+    let (older, newer, phone) = (route(1, 10), route(2, 20), route(3, 30));
+    assert_eq!(table.write(user(7), "laptop", &older).await.unwrap(), None);
+    assert_eq!(table.write(user(7), "phone", &phone).await.unwrap(), None);
+    assert_eq!(
+        table.write(user(7), "laptop", &newer).await.unwrap(),
+        Some(older)
+    );
+    assert_eq!(fresh(&redis, user(7)).await, [newer, phone]);
+
+    // The same session, after its home was claimed again: nobody is to be told to close.
+    let moved = Route {
+        incarnation: 21,
+        ..newer
+    };
+    assert_eq!(table.write(user(7), "laptop", &moved).await.unwrap(), None);
+    assert_eq!(fresh(&redis, user(7)).await, [moved, phone]);
+}
+
+/// Trap 6: a session that ends, or a reader that found a dead route, removes what it means and not
+/// what has been written in its place.
+#[tokio::test]
+async fn trap_6_only_the_very_route_is_removed() {
+    let (_space, redis) = redis().await;
+    let table = RouteTable::new(&redis);
+    let (dead, rewritten) = (route(1, 10), route(1, 11));
+    table.write(user(7), "laptop", &dead).await.unwrap();
+    assert_eq!(fresh(&redis, user(7)).await, [dead]);
+    table.write(user(7), "laptop", &rewritten).await.unwrap();
+    assert!(!table.remove(user(7), "laptop", &dead).await.unwrap());
+    assert_eq!(table.prune(user(7), &[dead]).await.unwrap(), 0);
+    assert_eq!(fresh(&redis, user(7)).await, [rewritten]);
+
+    assert!(table.remove(user(7), "laptop", &rewritten).await.unwrap());
+    assert!(!table.remove(user(7), "laptop", &rewritten).await.unwrap());
+    assert_eq!(fresh(&redis, user(7)).await, []);
+}
+
+#[tokio::test]
+async fn dead_routes_are_pruned_and_the_living_stay() {
+    let (_space, redis) = redis().await;
+    let table = RouteTable::new(&redis);
+    let routes = [route(1, 10), route(2, 10), route(3, 10)];
+    for (device, route) in ["a", "b", "c"].into_iter().zip(&routes) {
+        table.write(user(7), device, route).await.unwrap();
+    }
+    let dead = [routes[0], routes[2], route(3, 10)];
+    assert_eq!(table.prune(user(7), &dead).await.unwrap(), 2);
+    assert_eq!(fresh(&redis, user(7)).await, [routes[1]]);
+    assert_eq!(table.prune(user(7), &[]).await.unwrap(), 0);
+}
+
+/// The audit heals a lost route, and never takes the device from a newer session.
+#[tokio::test]
+async fn a_route_is_restored_unless_a_newer_session_stands_there() {
+    let (_space, redis) = redis().await;
+    let table = RouteTable::new(&redis);
+    let (mine, newer) = (route(1, 10), route(2, 20));
+    let restore = |route: Route| {
+        let table = table.clone();
+        async move { table.restore(user(7), "laptop", &route).await.unwrap() }
+    };
+    assert_eq!(restore(mine).await, Restored::Written);
+    assert_eq!(restore(mine).await, Restored::Present);
+    let moved = Route {
+        incarnation: 11,
+        ..mine
+    };
+    assert_eq!(restore(moved).await, Restored::Written);
+    assert_eq!(fresh(&redis, user(7)).await, [moved]);
+    table.write(user(7), "laptop", &newer).await.unwrap();
+    assert_eq!(restore(moved).await, Restored::Replaced(newer));
+    assert_eq!(fresh(&redis, user(7)).await, [newer]);
+}
+
+/// I4: an answer, the empty one too, is used again within `ROUTE_CACHE` and never after it.
+#[tokio::test]
+async fn i4_an_answer_is_used_for_route_cache_and_no_longer() {
+    let (_space, redis) = redis().await;
+    let (reader, writer) = (RouteTable::new(&redis), RouteTable::new(&redis));
+    let mine = route(1, 10);
+    let issued_after = since_boot();
+    assert!(reader.lookup(&[user(7)]).await.unwrap()[&user(7)].is_empty());
+    let issued_before = since_boot();
+    writer.write(user(7), "laptop", &mine).await.unwrap();
+
+    let look = || async {
+        let asked = since_boot();
+        let found = reader.lookup(&[user(7)]).await.unwrap();
+        (asked, found[&user(7)].to_vec())
+    };
+    let (asked, cached) = look().await;
+    if asked < issued_after + ROUTE_CACHE {
+        assert_eq!(cached, [], "the empty answer is kept as well");
+    }
+    let (asked, _) = eventually("the route", look, |(asked, found)| {
+        let old = *asked >= issued_before + ROUTE_CACHE;
+        assert!(!old || *found == [mine], "an answer that was too old");
+        !found.is_empty()
+    })
+    .await;
+    assert!(asked >= issued_after + ROUTE_CACHE);
+}
+
+/// Many users, some asked for twice, some with nothing: each is in the answer, whatever the number of
+/// round trips, and many look-ups share the one connection.
+#[tokio::test]
+async fn a_crowd_is_looked_up_at_once() {
+    let (_space, redis) = redis().await;
+    let table = RouteTable::new(&redis);
+    let mut expected: HashMap<UserId, Vec<Route>> = HashMap::new();
+    for id in 1..=300 {
+        let mine = route(1, id);
+        table.write(user(id), "laptop", &mine).await.unwrap();
+        expected.insert(user(id), vec![mine]);
+    }
+    let users: Vec<UserId> = (1..=2_500).chain(1..=10).map(user).collect();
+    let mut lookups = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let (table, users) = (RouteTable::new(&redis), users.clone());
+        lookups.spawn(async move { table.lookup(&users).await.unwrap() });
+    }
+    for found in lookups.join_all().await {
+        assert_eq!(found.len(), 2_500);
+        for (user, routes) in found {
+            let expected = expected.get(&user).map_or(&[][..], Vec::as_slice);
+            assert_eq!(*routes, *expected, "{user}");
+        }
+    }
+}
+
+/// I11: what nobody here wrote stops nobody's messages, and the session's own route takes its place.
+#[tokio::test]
+async fn i11_an_unreadable_route_is_left_out_and_overwritten() {
+    let (space, redis) = redis().await;
+    let table = RouteTable::new(&redis);
+    let (good, mine) = (route(1, 10), route(2, 20));
+    table.write(user(263), "laptop", &good).await.unwrap();
+    let client = redis::Client::open(space.redis_url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    for (device, garbage) in [("phone", &b"nonsense"[..]), ("tablet", &b"\xff\x00"[..])] {
+        let added: i64 = redis::cmd("HSET")
+            .arg(format!("{}route:{{r7}}:263", space.key_prefix()))
+            .arg(device)
+            .arg(garbage)
+            .query_async(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(added, 1);
+    }
+    assert_eq!(fresh(&redis, user(263)).await, [good]);
+    let restored = table.restore(user(263), "phone", &mine).await.unwrap();
+    assert_eq!(restored, Restored::Written);
+    assert_eq!(table.write(user(263), "tablet", &mine).await.unwrap(), None);
+    assert_eq!(fresh(&redis, user(263)).await, [good, mine, mine]);
+}
+
+/// Answers are shared, not copied.
+#[tokio::test]
+async fn a_cached_answer_is_the_same_one() {
+    let (_space, redis) = redis().await;
+    let table = RouteTable::new(&redis);
+    table.write(user(7), "laptop", &route(1, 1)).await.unwrap();
+    let first = table.lookup(&[user(7)]).await.unwrap();
+    let second = table.clone().lookup(&[user(7)]).await.unwrap();
+    assert!(Arc::ptr_eq(&first[&user(7)], &second[&user(7)]));
+}
