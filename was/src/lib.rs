@@ -1,1 +1,33 @@
-//! TODO
+//! The gateway: clients' WebSockets and the REST API on one side, Kafka on the other.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`session`] | a session as a pure state machine: in order, whole, once (I4, I5) |
+//! | [`socket`] | sockets: accept, upgrade, one task and one bounded mailbox each |
+//! | [`registry`] | who is connected here, and the reader of the home that serves them |
+//! | [`catchup`] | the one catch-up routine, its queries shared |
+//! | [`routes`], [`commands`] | into Redis, into Kafka |
+//! | [`rest`] | the API under `/v1` |
+//! | [`auth`], [`rate`] | who may, and how fast |
+//! | [`serve`] | puts it together, and takes it apart again |
+//!
+//! Absent on purpose: what a room is and who may do what in it (the classifier decides), custody,
+//! stewards and rebuild (§6; the home's offset is committed once a record is queued or dropped).
+
+pub mod auth;
+pub mod catchup;
+pub mod commands;
+mod gateway;
+pub mod metrics;
+pub mod rate;
+pub mod registry;
+pub mod rest;
+pub mod routes;
+pub mod serve;
+pub mod session;
+pub mod settings;
+pub mod socket;
+
+pub use gateway::{Gateway, Identity};
+pub use serve::run;
+pub use settings::Settings;

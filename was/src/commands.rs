@@ -1,0 +1,96 @@
+//! Commands and signals on their way into Kafka.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use protocol::{Command, SignalRecord};
+use service::kafka::{Delivery, Outgoing, ProduceError, Producer, Topics};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Observed;
+
+/// Produces to `chat-send` and `chat-signal`, and sends what gateways tell each other.
+#[derive(Clone)]
+pub struct Commands {
+    producer: Producer,
+    topics: Topics,
+    observed: Arc<Observed>,
+    /// Cancelled when the producer failed for good: the process ends.
+    fatal: CancellationToken,
+}
+
+impl Commands {
+    /// With a producer that gives up after at most 5 s (trap 11).
+    pub fn new(
+        producer: Producer,
+        topics: Topics,
+        observed: Arc<Observed>,
+        fatal: CancellationToken,
+    ) -> Self {
+        Self {
+            producer,
+            topics,
+            observed,
+            fatal,
+        }
+    }
+
+    /// Hands a command to Kafka; await the fate with [`settle`](Self::settle).
+    pub fn produce(&self, command: &Command) -> Option<Delivery> {
+        let record = Outgoing {
+            key: Some(Bytes::from(command.key())),
+            payload: Some(Bytes::from(command.encode())),
+            ..Outgoing::to(self.topics.send())
+        };
+        self.judge(self.producer.send(&record))
+    }
+
+    /// Whether Kafka has the command: true is durable (I1), false is unknown.
+    pub async fn settle(&self, delivery: Delivery) -> bool {
+        let timer = self.observed.produce_seconds.start_timer();
+        let fate = delivery.await;
+        timer.observe_duration();
+        let taken = self.judge(fate).is_some();
+        if taken {
+            self.observed.accepted.inc();
+        }
+        taken
+    }
+
+    /// Hands a signal to Kafka; nobody waits for its fate.
+    pub fn signal(&self, signal: &SignalRecord) {
+        let record = Outgoing {
+            key: Some(Bytes::from(signal.room.to_string())),
+            payload: serde_json::to_vec(signal).ok().map(Bytes::from),
+            ..Outgoing::to(self.topics.signal())
+        };
+        self.judge(self.producer.send(&record));
+    }
+
+    /// Hands a record for a session on another home to Kafka; nobody waits for its fate.
+    pub fn to_home(&self, record: Outgoing) {
+        let record = Outgoing {
+            topic: Arc::clone(self.topics.receive()),
+            ..record
+        };
+        self.judge(self.producer.send(&record));
+    }
+
+    /// The topics' names.
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    fn judge<T>(&self, result: Result<T, ProduceError>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                if matches!(error, ProduceError::Fatal(_)) {
+                    self.fatal.cancel();
+                }
+                tracing::debug!(%error, "not produced");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! What every socket and request shares.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use protocol::{ClientFrame, CloseCode, Command, MessageId, UserId};
+use routing::{Held, Route};
+use service::clock::Clock;
+use store::{CatchUpRequest, Store};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authority;
+use crate::catchup::{CatchUp, Question, scope};
+use crate::commands::Commands;
+use crate::metrics::Observed;
+use crate::rate::RateLimits;
+use crate::registry::{Registry, Serving};
+use crate::routes::Routes;
+use crate::session::{Now, Rooms, Rules};
+use crate::socket::{Bound, Item, Mailbox};
+
+/// One gateway.
+pub struct Gateway {
+    /// Times and bounds of sessions.
+    pub rules: Rules,
+    /// The bound of every mailbox.
+    pub bound: Bound,
+    /// Who is connected.
+    pub registry: Arc<Registry>,
+    /// The home that sessions enter on.
+    pub serving: Serving,
+    /// Tokens.
+    pub authority: Authority,
+    /// How fast users send commands.
+    pub rates: RateLimits,
+    /// How fast users send typing and read marks.
+    pub signal_rates: RateLimits,
+    /// Into Kafka.
+    pub commands: Commands,
+    /// In Redis.
+    pub routes: Routes,
+    /// From Postgres, for sessions.
+    pub catch_up: CatchUp,
+    /// From Postgres, for requests.
+    pub store: Store,
+    /// Metrics.
+    pub observed: Arc<Observed>,
+    /// The time.
+    pub clock: Clock,
+    /// Sockets that may still be opened.
+    pub sockets: Arc<Semaphore>,
+    /// Sockets and what works for them.
+    pub tasks: TaskTracker,
+    /// Set when the gateway stops: no new sockets.
+    pub stopping: AtomicBool,
+    /// How long a request waits for its command's outcome.
+    pub outcome_timeout: Duration,
+}
+
+/// Whose session it is, and by which route it is found.
+#[derive(Debug)]
+pub struct Identity {
+    /// Whose.
+    pub user: UserId,
+    /// Of which device.
+    pub device: Box<str>,
+    /// Where.
+    pub route: Route,
+}
+
+/// The longest device id, in bytes.
+const MAX_DEVICE: usize = 128;
+
+impl Gateway {
+    /// The time, for a session.
+    pub fn now(&self) -> Now {
+        Now {
+            tick: Instant::now(),
+            wall_ms: self.clock.wall_ms(),
+        }
+    }
+
+    /// The home, unless the gateway stops or has none.
+    pub fn open(&self) -> Option<Held> {
+        if self.stopping.load(Ordering::Relaxed) {
+            None
+        } else {
+            self.serving.held()
+        }
+    }
+
+    /// Who says hello: the token is verified, the device is looked at.
+    pub fn identify(
+        &self,
+        token: &str,
+        device: &str,
+        session: protocol::Address,
+    ) -> Result<Identity, CloseCode> {
+        let held = self.open().ok_or(CloseCode::TryAgainLater)?;
+        let user = self
+            .authority
+            .verify(token)
+            .map_err(crate::auth::Refused::close_code)?;
+        let fits = !device.is_empty()
+            && device.len() <= MAX_DEVICE
+            && !device.chars().any(char::is_control);
+        if !fits {
+            return Err(CloseCode::HelloExpected);
+        }
+        let route = Route {
+            home: held.home,
+            incarnation: held.incarnation,
+            session,
+        };
+        Ok(Identity {
+            user,
+            device: device.into(),
+            route,
+        })
+    }
+
+    /// Whether a frame may be sent now, or how long to wait.
+    pub fn allow(&self, user: UserId, frame: &ClientFrame, now: Instant) -> Result<(), Duration> {
+        match frame {
+            ClientFrame::Send { .. } | ClientFrame::Edit { .. } | ClientFrame::Delete { .. } => {
+                self.rates.take(user, now)
+            }
+            ClientFrame::Read { .. } | ClientFrame::Typing { .. } => {
+                self.signal_rates.take(user, now)
+            }
+            ClientFrame::Hello { .. } | ClientFrame::Watch { .. } => Ok(()),
+        }
+    }
+
+    /// Produces a session's command; the fate arrives in its mailbox.
+    pub fn produce(&self, command: &Command, mailbox: &Arc<Mailbox>) {
+        let id: MessageId = command.id;
+        let Some(delivery) = self.commands.produce(command) else {
+            self.observed.refuse(protocol::RejectCode::Unavailable);
+            mailbox.push(Item::Produced(id, false), self.bound);
+            return;
+        };
+        let (commands, mailbox) = (self.commands.clone(), Arc::clone(mailbox));
+        let (bound, observed) = (self.bound, Arc::clone(&self.observed));
+        self.tasks.spawn(async move {
+            let taken = commands.settle(delivery).await;
+            if !taken {
+                observed.refuse(protocol::RejectCode::Unavailable);
+            }
+            mailbox.push(Item::Produced(id, taken), bound);
+        });
+    }
+
+    /// Writes a session's route, or makes sure of it; the outcome arrives in its mailbox.
+    pub fn write_route(&self, identity: &Identity, again: bool, mailbox: &Arc<Mailbox>) {
+        let (routes, mailbox, bound) = (self.routes.clone(), Arc::clone(mailbox), self.bound);
+        let Identity {
+            user,
+            device,
+            route,
+        } = identity;
+        let (user, device, route) = (*user, device.clone(), *route);
+        self.tasks.spawn(async move {
+            let written = if again {
+                routes.restore(user, &device, &route).await
+            } else {
+                routes.write(user, &device, &route).await
+            };
+            mailbox.push(Item::RouteWritten(written), bound);
+        });
+    }
+
+    /// Removes a session's route, once the session has ended.
+    pub fn remove_route(&self, identity: Identity) {
+        let routes = self.routes.clone();
+        self.tasks.spawn(async move {
+            routes
+                .remove(identity.user, &identity.device, &identity.route)
+                .await;
+        });
+    }
+
+    /// Asks what a session has missed; the answer arrives in its mailbox.
+    pub fn ask(
+        &self,
+        user: UserId,
+        number: u32,
+        first: bool,
+        rooms: Rooms,
+        cursors: Vec<(protocol::RoomId, Option<protocol::Seq>)>,
+        mailbox: &Arc<Mailbox>,
+    ) {
+        let (scope, baseline) = scope(rooms, first);
+        let request = CatchUpRequest {
+            user,
+            cursors,
+            scope,
+            baseline,
+            marks: first,
+            max_per_room: self.rules.limits.replay_room,
+            max_total: self.rules.limits.replay_total,
+        };
+        self.catch_up.ask(Question {
+            request,
+            number,
+            mailbox: Arc::clone(mailbox),
+        });
+    }
+}

@@ -1,0 +1,171 @@
+//! Every metric of the gateway, in one place; labels are there from the start, at 0.
+
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use protocol::{CloseCode, RejectCode};
+use service::metrics::{BATCH, Metrics, SECONDS};
+
+/// What became of a delivery to a session (I10).
+#[derive(Debug)]
+pub struct Deliveries {
+    /// Written to its socket.
+    pub written: IntCounter,
+    /// Dropped as already seen by the session.
+    pub seen: IntCounter,
+    /// For a user without a session here.
+    pub absent: IntCounter,
+    /// For a session that was ending, or was ended because it did not fit.
+    pub ended: IntCounter,
+}
+
+/// The gateway's metrics.
+#[derive(Debug)]
+pub struct Observed {
+    /// Open sockets.
+    pub sockets: IntGauge,
+    /// Greeted sessions.
+    pub sessions: IntGauge,
+    /// Deliveries by outcome.
+    pub deliveries: Deliveries,
+    /// Records read from the home.
+    pub records: IntCounter,
+    /// Records of the home that can't be read.
+    pub unreadable: IntCounter,
+    /// Answers to sessions and requests that are not here any more.
+    pub unclaimed: IntCounter,
+    /// Commands acknowledged by Kafka.
+    pub accepted: IntCounter,
+    /// Commands refused at the door, by code.
+    pub refused: IntCounterVec,
+    /// Sockets closed by us, by reason.
+    pub closed: IntCounterVec,
+    /// Frames from clients.
+    pub frames: IntCounter,
+    /// Holes that were read from Postgres.
+    pub gaps: IntCounter,
+    /// Held frames that overflowed.
+    pub held_overflows: IntCounter,
+    /// Events that an audit found.
+    pub audited: IntCounter,
+    /// Routes that an audit had to write again.
+    pub routes_restored: IntCounter,
+    /// Routes removed because their session was not here.
+    pub routes_pruned: IntCounter,
+    /// Requests to Redis about routes that failed.
+    pub route_errors: IntCounter,
+    /// Sessions in one catch-up query.
+    pub catch_up_sessions: Histogram,
+    /// How long a catch-up query took.
+    pub catch_up_seconds: Histogram,
+    /// Catch-up queries that failed.
+    pub catch_up_errors: IntCounter,
+    /// Commits of the home's offset that failed.
+    pub commit_errors: IntCounter,
+    /// Send to acknowledgement by Kafka.
+    pub produce_seconds: Histogram,
+}
+
+impl Observed {
+    /// Registers all of it.
+    pub fn new(metrics: &Metrics) -> Self {
+        let deliveries = metrics.counters(
+            "was_deliveries_total",
+            "Deliveries to sessions by what became of them.",
+            "outcome",
+            &["written", "seen", "absent", "ended"],
+        );
+        let delivery = |outcome| deliveries.with_label_values(&[outcome]);
+        let reasons: Vec<&str> = CloseCode::ALL.iter().map(|code| code.reason()).collect();
+        let codes: Vec<&str> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
+        Self {
+            sockets: metrics.gauge("was_sockets", "Open sockets."),
+            sessions: metrics.gauge("was_sessions", "Sockets whose hello was accepted."),
+            deliveries: Deliveries {
+                written: delivery("written"),
+                seen: delivery("seen"),
+                absent: delivery("absent"),
+                ended: delivery("ended"),
+            },
+            records: metrics.counter("was_home_records_total", "Records read from the home."),
+            unreadable: metrics.counter(
+                "was_home_unreadable_total",
+                "Records of the home that can't be read.",
+            ),
+            unclaimed: metrics.counter(
+                "was_answers_unclaimed_total",
+                "Answers to sessions and requests that are not here any more.",
+            ),
+            accepted: metrics.counter(
+                "was_commands_accepted_total",
+                "Commands acknowledged by Kafka.",
+            ),
+            refused: metrics.counters(
+                "was_commands_refused_total",
+                "Commands refused before they were in Kafka, by code.",
+                "code",
+                &codes,
+            ),
+            closed: metrics.counters(
+                "was_sockets_closed_total",
+                "Sockets closed by the server, by reason.",
+                "reason",
+                &reasons,
+            ),
+            frames: metrics.counter("was_client_frames_total", "Frames from clients."),
+            gaps: metrics.counter(
+                "was_session_gaps_total",
+                "Holes in a session's order read from Postgres.",
+            ),
+            held_overflows: metrics.counter(
+                "was_session_held_overflows_total",
+                "Times that held frames overflowed and were read from Postgres.",
+            ),
+            audited: metrics.counter(
+                "was_audit_found_total",
+                "Events that an audit found for a session.",
+            ),
+            routes_restored: metrics.counter(
+                "was_routes_restored_total",
+                "Routes that an audit wrote again.",
+            ),
+            routes_pruned: metrics.counter(
+                "was_routes_pruned_total",
+                "Routes to this home removed because their session was not here.",
+            ),
+            route_errors: metrics.counter(
+                "was_route_errors_total",
+                "Requests about routes that Redis failed.",
+            ),
+            catch_up_sessions: metrics.histogram(
+                "was_catch_up_sessions",
+                "Sessions that shared one catch-up query.",
+                BATCH,
+            ),
+            catch_up_seconds: metrics.histogram(
+                "was_catch_up_seconds",
+                "Time of one catch-up query.",
+                SECONDS,
+            ),
+            catch_up_errors: metrics
+                .counter("was_catch_up_errors_total", "Catch-up queries that failed."),
+            commit_errors: metrics.counter(
+                "was_commit_errors_total",
+                "Commits of the home's offset that failed.",
+            ),
+            produce_seconds: metrics.histogram(
+                "was_produce_seconds",
+                "From taking a command to Kafka's acknowledgement.",
+                SECONDS,
+            ),
+        }
+    }
+
+    /// Counts a command refused at the door.
+    pub fn refuse(&self, code: RejectCode) {
+        self.refused.with_label_values(&[code.as_str()]).inc();
+    }
+
+    /// Counts a socket closed by us.
+    pub fn close(&self, code: CloseCode) {
+        self.closed.with_label_values(&[code.reason()]).inc();
+    }
+}

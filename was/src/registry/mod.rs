@@ -1,0 +1,136 @@
+//! Who is connected here: users → sessions, addresses → sessions and waiting requests.
+
+mod home;
+mod reader;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+use protocol::{Address, CloseCode, UserId};
+use tokio::sync::oneshot;
+
+use crate::socket::{Bound, Item, Mailbox, Pushed};
+
+pub use home::{HomeTask, Serving};
+
+#[derive(Debug)]
+struct Slot {
+    address: Address,
+    mailbox: Arc<Mailbox>,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    users: HashMap<UserId, Vec<Slot>>,
+    addresses: HashMap<Address, Arc<Mailbox>>,
+}
+
+/// Everybody who is connected here.
+#[derive(Debug, Default)]
+pub struct Registry {
+    sessions: RwLock<Sessions>,
+    requests: Mutex<HashMap<Address, oneshot::Sender<Bytes>>>,
+}
+
+/// A request that waits at its address; dropping it gives the address up.
+#[derive(Debug)]
+pub struct Waiter<'a> {
+    registry: &'a Registry,
+    address: Address,
+    answer: oneshot::Receiver<Bytes>,
+}
+
+impl Registry {
+    fn read(&self) -> RwLockReadGuard<'_, Sessions> {
+        self.sessions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn requests(&self) -> MutexGuard<'_, HashMap<Address, oneshot::Sender<Bytes>>> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Enters a session: from here on records of the home reach its mailbox. Done before its route
+    /// is written, so that a route without a session is known to be dead.
+    pub fn enter(&self, user: UserId, address: Address, mailbox: &Arc<Mailbox>) {
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let slot = Slot {
+            address,
+            mailbox: Arc::clone(mailbox),
+        };
+        sessions
+            .users
+            .entry(user)
+            .or_insert_with(|| Vec::with_capacity(1))
+            .push(slot);
+        sessions.addresses.insert(address, Arc::clone(mailbox));
+    }
+
+    /// Takes a session out.
+    pub fn leave(&self, user: UserId, address: Address) {
+        let mut sessions = self
+            .sessions
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        sessions.addresses.remove(&address);
+        if let Some(slots) = sessions.users.get_mut(&user) {
+            slots.retain(|slot| slot.address != address);
+            if slots.is_empty() {
+                sessions.users.remove(&user);
+            }
+        }
+    }
+
+    /// Whether a session is here.
+    pub fn has(&self, address: Address) -> bool {
+        self.read().addresses.contains_key(&address)
+    }
+
+    /// Ends a session, if it is here.
+    pub fn end(&self, address: Address, code: CloseCode, bound: Bound) -> bool {
+        let sessions = self.read();
+        let Some(mailbox) = sessions.addresses.get(&address) else {
+            return false;
+        };
+        mailbox.push(Item::End(code), bound) == Pushed::Queued
+    }
+
+    /// Tells every session something.
+    pub fn tell_all(&self, mut item: impl FnMut() -> Item, bound: Bound) {
+        for mailbox in self.read().addresses.values() {
+            mailbox.push(item(), bound);
+        }
+    }
+
+    /// An address at which a request waits for its command's outcome.
+    pub fn wait_at(&self, address: Address) -> Waiter<'_> {
+        let (sender, answer) = oneshot::channel();
+        self.requests().insert(address, sender);
+        Waiter {
+            registry: self,
+            address,
+            answer,
+        }
+    }
+
+    fn answer_request(&self, address: Address, frame: Bytes) -> bool {
+        let waiting = self.requests().remove(&address);
+        waiting.is_some_and(|sender| sender.send(frame).is_ok())
+    }
+}
+
+impl Waiter<'_> {
+    /// The answer; none when the registry has gone.
+    pub async fn answer(&mut self) -> Option<Bytes> {
+        (&mut self.answer).await.ok()
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.registry.requests().remove(&self.address);
+    }
+}

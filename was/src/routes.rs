@@ -1,0 +1,161 @@
+//! Routes of the sessions here: written on connect, made sure of by the audit, removed on close,
+//! pruned when they are found dead.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use protocol::{CloseCode, DeliveryHeaders, ServerFrame, UserId};
+use routing::{Restored, Route, RouteTable};
+use service::kafka::Outgoing;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::commands::Commands;
+use crate::metrics::Observed;
+use crate::registry::{Registry, Serving};
+use crate::socket::Bound;
+
+/// Users whose routes may wait to be looked at.
+pub const DEAD_WAITING: usize = 1024;
+/// Users looked at together.
+const TOGETHER: usize = 100;
+
+/// The routes of this gateway.
+#[derive(Clone)]
+pub struct Routes {
+    table: RouteTable,
+    commands: Commands,
+    registry: Arc<Registry>,
+    observed: Arc<Observed>,
+    bound: Bound,
+}
+
+impl Routes {
+    /// Over a table of routes.
+    pub fn new(
+        table: RouteTable,
+        commands: Commands,
+        registry: Arc<Registry>,
+        observed: Arc<Observed>,
+        bound: Bound,
+    ) -> Self {
+        Self {
+            table,
+            commands,
+            registry,
+            observed,
+            bound,
+        }
+    }
+
+    /// Writes a new session's route; whoever had the device before is closed.
+    pub async fn write(&self, user: UserId, device: &str, route: &Route) -> bool {
+        match self.table.write(user, device, route).await {
+            Ok(older) => {
+                if let Some(older) = older.filter(|older| older.session != route.session) {
+                    self.evict(&older, route);
+                }
+                true
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Makes sure that a session's route stands (§4, audit). Without effect on a newer session of
+    /// the device: then this one is closed.
+    pub async fn restore(&self, user: UserId, device: &str, route: &Route) -> bool {
+        match self.table.restore(user, device, route).await {
+            Ok(Restored::Present) => true,
+            Ok(Restored::Written) => {
+                self.observed.routes_restored.inc();
+                true
+            }
+            Ok(Restored::Replaced(_)) => {
+                self.registry
+                    .end(route.session, CloseCode::Replaced, self.bound);
+                true
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Removes a session's own route: compared, then deleted, in one step (trap 6).
+    pub async fn remove(&self, user: UserId, device: &str, route: &Route) {
+        if let Err(error) = self.table.remove(user, device, route).await {
+            self.failed(&error);
+        }
+    }
+
+    fn evict(&self, older: &Route, by: &Route) {
+        if self
+            .registry
+            .end(older.session, CloseCode::Replaced, self.bound)
+        {
+            return;
+        }
+        self.commands.to_home(Outgoing {
+            partition: Some(older.home.0),
+            headers: DeliveryHeaders::answer(older.session).encode(),
+            payload: Some(ServerFrame::Evict { by: by.session }.encode()),
+            ..Outgoing::to(self.commands.topics().receive())
+        });
+    }
+
+    /// Removes routes of `users` that lead here but to no session: until `stop`.
+    pub async fn prune(
+        self,
+        serving: Serving,
+        mut users: mpsc::Receiver<UserId>,
+        stop: CancellationToken,
+    ) {
+        loop {
+            let mut named = Vec::with_capacity(TOGETHER);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                taken = users.recv_many(&mut named, TOGETHER) => if taken == 0 { return },
+            }
+            let Some(held) = serving.held() else { continue };
+            let users: Vec<UserId> = named
+                .into_iter()
+                .collect::<HashSet<_>>()
+                .into_iter()
+                .collect();
+            let Ok(found) = self.table.lookup(&users).await.inspect_err(|error| {
+                self.failed(error);
+            }) else {
+                continue;
+            };
+            for (user, routes) in found {
+                // An earlier claim of this home has ended; of this one, the registry knows every
+                // session: it is entered before its route is written.
+                let dead: Vec<Route> = routes
+                    .iter()
+                    .filter(|route| {
+                        route.home == held.home
+                            && (route.incarnation < held.incarnation
+                                || (route.incarnation == held.incarnation
+                                    && !self.registry.has(route.session)))
+                    })
+                    .copied()
+                    .collect();
+                if dead.is_empty() {
+                    continue;
+                }
+                match self.table.prune(user, &dead).await {
+                    Ok(removed) => {
+                        self.observed.routes_pruned.inc_by(removed as u64);
+                    }
+                    Err(error) => {
+                        self.failed(&error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn failed(&self, error: &routing::RoutingError) -> bool {
+        self.observed.route_errors.inc();
+        tracing::debug!(error = service::lifecycle::chain(error), "route");
+        false
+    }
+}

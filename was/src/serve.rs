@@ -1,0 +1,184 @@
+//! Puts a gateway together, runs it, and takes it apart again in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use routing::{HomeKeeper, Redis, RouteTable};
+use service::admin::{AdminServer, bind};
+use service::clock::Clock;
+use service::kafka::{Consumer, Producer};
+use service::lifecycle::Lifecycle;
+use service::metrics::Metrics;
+use service::readiness::{Condition, Readiness};
+use store::Store;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::Authority;
+use crate::catchup::catch_up;
+use crate::commands::Commands;
+use crate::gateway::Gateway;
+use crate::metrics::Observed;
+use crate::rate::RateLimits;
+use crate::registry::{HomeTask, Registry, Serving};
+use crate::routes::{DEAD_WAITING, Routes};
+use crate::settings::Settings;
+use crate::socket::{Item, accept};
+
+/// Clients come back after at most this, when the gateway stops.
+const RETRY_WITHIN_MS: u64 = 1_000;
+/// What a stop leaves for releasing the home and for the last records.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// Runs until asked to stop.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    let lifecycle = Lifecycle::new(settings.drain);
+    lifecycle.hear_signals().context("signals can't be heard")?;
+    let (metrics, readiness) = (Metrics::new(), Readiness::new());
+    let running = readiness.condition("running");
+    let home_served = readiness.condition("home");
+    let listener = bind("was.listen", settings.listen).await?;
+    AdminServer::bind(&settings.admin)
+        .await?
+        .start(&lifecycle, metrics.clone(), readiness);
+
+    let observed = Arc::new(Observed::new(&metrics));
+    // Ends what must outlive the sockets: the home, its reader, catch-up.
+    let (last, fatal) = (CancellationToken::new(), CancellationToken::new());
+    // Early: the first record of a new producer is slow.
+    let name = &settings.home.name;
+    let producer = Producer::start(&settings.kafka, name, settings.command_timeout)?;
+    let topics = settings.kafka.topics();
+    let commands = Commands::new(
+        producer.clone(),
+        topics.clone(),
+        Arc::clone(&observed),
+        fatal.clone(),
+    );
+    let consumer = Consumer::start(&settings.kafka, "was", name)?;
+    let store = Store::connect(&settings.store)
+        .await
+        .context("postgres.url")?;
+    let redis = Redis::connect(&settings.redis)?;
+    let registry = Arc::new(Registry::default());
+    let routes = Routes::new(
+        RouteTable::new(&redis),
+        commands.clone(),
+        Arc::clone(&registry),
+        Arc::clone(&observed),
+        settings.queue,
+    );
+    let (keeper, state) = HomeKeeper::new(&redis, settings.home.clone());
+    let serving = Serving::new(state);
+    let (dead_sender, dead) = mpsc::channel(DEAD_WAITING);
+    let (asking, answering) = catch_up(
+        store.clone(),
+        Arc::clone(&observed),
+        settings.queue,
+        last.clone(),
+    );
+    let gateway = Arc::new(Gateway {
+        authority: Authority::new(&settings.auth)?,
+        rates: RateLimits::new(settings.rate),
+        signal_rates: RateLimits::new(settings.rate),
+        rules: settings.rules,
+        bound: settings.queue,
+        registry: Arc::clone(&registry),
+        serving: serving.clone(),
+        commands,
+        routes: routes.clone(),
+        catch_up: asking,
+        store,
+        observed: Arc::clone(&observed),
+        clock: Clock::system(),
+        sockets: Arc::new(Semaphore::new(settings.max_sockets)),
+        tasks: TaskTracker::new(),
+        stopping: AtomicBool::new(false),
+        outcome_timeout: settings.outcome_timeout,
+    });
+
+    lifecycle.spawn("home keeper", keeper.run(last.clone().cancelled_owned()));
+    let home = HomeTask {
+        serving: serving.clone(),
+        consumer,
+        producer: producer.clone(),
+        topics,
+        registry,
+        observed,
+        bound: settings.queue,
+        dead: dead_sender,
+        condition: home_served,
+        stop: last.clone(),
+    };
+    lifecycle.spawn("home", home.run());
+    lifecycle.spawn("catch-up", answering.run());
+    lifecycle.spawn("prune", routes.prune(serving, dead, last.clone()));
+    lifecycle.spawn("producer", watch(fatal, last.clone()));
+    let router = crate::rest::router(Arc::clone(&gateway));
+    let address = listener.local_addr().context("was.listen")?;
+    let accepting = accept(
+        listener,
+        router,
+        Arc::clone(&gateway),
+        lifecycle.drain().clone(),
+    );
+    lifecycle.spawn("listener", accepting);
+    let stop = Stop {
+        gateway,
+        producer,
+        running,
+        last,
+        within: settings.drain,
+    };
+    lifecycle.spawn("stop", stop.run(lifecycle.drain().clone()));
+    tracing::info!(%address, "listening");
+    lifecycle.wait().await?;
+    Ok(())
+}
+
+/// A producer that failed for good ends the process: its order is broken.
+async fn watch(fatal: CancellationToken, stop: CancellationToken) -> anyhow::Result<()> {
+    tokio::select! {
+        () = fatal.cancelled() => anyhow::bail!("the producer failed for good"),
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+/// Not ready → `bye`, closed → last records out → offset committed, home released.
+struct Stop {
+    gateway: Arc<Gateway>,
+    producer: Producer,
+    running: Condition,
+    last: CancellationToken,
+    within: Duration,
+}
+
+impl Stop {
+    async fn run(self, drain: CancellationToken) {
+        self.running.meet();
+        drain.cancelled().await;
+        self.running.miss("stopping");
+        let gateway = &self.gateway;
+        gateway.stopping.store(true, Ordering::Relaxed);
+        let bye = || Item::Drain(rand::random_range(0..RETRY_WITHIN_MS));
+        gateway.registry.tell_all(bye, gateway.bound);
+        gateway.tasks.close();
+        let within = self.within.saturating_sub(RESERVE);
+        if tokio::time::timeout(within, gateway.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                left = gateway.tasks.len(),
+                "sockets left to the end of the process"
+            );
+        }
+        if !self.producer.flush(RESERVE / 2).await {
+            tracing::warn!("records left unsent");
+        }
+        self.last.cancel();
+    }
+}

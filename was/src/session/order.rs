@@ -1,0 +1,301 @@
+//! Each room in order, whole, once (I5): the last seq per room, and what is held while a hole is
+//! read.
+
+use bytes::Bytes;
+use protocol::{RoomId, Seq, ServerFrame};
+
+use super::message::{Answer, Output, RoomAnswer};
+use super::rules::Rules;
+
+/// A live frame that waits for an answer.
+#[derive(Debug)]
+struct Held {
+    room: RoomId,
+    seq: Seq,
+    frame: Bytes,
+    /// The first query that was asked after this frame came. What is committed is in every answer
+    /// to a query sent later (I3), so what is absent after this one is absent.
+    after: u32,
+}
+
+/// Which rooms a query is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rooms {
+    /// Those that wait for it.
+    Waiting,
+    /// All.
+    All,
+}
+
+/// The last seq per room, and what waits.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// Sorted by room.
+    known: Vec<(RoomId, Seq)>,
+    held: Vec<Held>,
+    held_bytes: usize,
+    /// Rooms whose frames wait, and for which query.
+    waiting: Vec<(RoomId, u32)>,
+    /// Everything waits until the first answer.
+    catching_up: bool,
+    /// The last query asked, and the last answered: at most one is under way.
+    asked: u32,
+    answered: u32,
+    /// Another is needed after the one under way: what was noticed since must not join it (trap 8).
+    again: Option<Rooms>,
+}
+
+impl Order {
+    /// Before the first answer; `cursors` sorted by room.
+    pub fn new(cursors: Vec<(RoomId, Seq)>) -> Self {
+        Self {
+            known: cursors,
+            catching_up: true,
+            ..Self::default()
+        }
+    }
+
+    /// The last seq of a room, when it is known.
+    pub fn last(&self, room: RoomId) -> Option<Seq> {
+        self.known
+            .binary_search_by_key(&room, |&(r, _)| r)
+            .ok()
+            .map(|i| self.known[i].1)
+    }
+
+    fn set(&mut self, room: RoomId, seq: Seq) {
+        match self.known.binary_search_by_key(&room, |&(r, _)| r) {
+            Ok(i) => self.known[i].1 = seq,
+            Err(i) => self.known.insert(i, (room, seq)),
+        }
+    }
+
+    /// The number of the next query to be sent: it knows whatever has happened by now (I3).
+    fn next_query(&self) -> u32 {
+        self.asked + 1
+    }
+
+    /// Asks for what is above the cursors; returns the number of the query that will know it.
+    /// What is noticed while one is under way needs another: it must not join it (trap 8).
+    pub fn ask(&mut self, rooms: Rooms, out: &mut Vec<Output>) -> u32 {
+        let number = self.next_query();
+        if self.asked > self.answered {
+            self.again = self.again.max(Some(rooms));
+            return number;
+        }
+        self.asked = number;
+        let cursors = match rooms {
+            Rooms::All => self
+                .known
+                .iter()
+                .map(|&(room, seq)| (room, Some(seq)))
+                .collect(),
+            Rooms::Waiting => self.waiting.iter().map(|w| (w.0, self.last(w.0))).collect(),
+        };
+        out.push(Output::Query {
+            number,
+            first: self.catching_up,
+            rooms,
+            cursors,
+        });
+        number
+    }
+
+    /// The query failed: whoever waited for it waits for the next.
+    pub fn failed(&mut self, number: u32) {
+        self.answered = self.answered.max(number);
+        self.again = None;
+    }
+
+    /// Whether anything waits for a query.
+    pub fn waits(&self) -> bool {
+        self.catching_up || !self.waiting.is_empty()
+    }
+
+    /// A live frame: lower is dropped, next is delivered, higher or unknown reads the hole first.
+    pub fn live(
+        &mut self,
+        room: RoomId,
+        seq: Seq,
+        frame: Bytes,
+        rules: &Rules,
+        out: &mut Vec<Output>,
+    ) {
+        let last = self.last(room);
+        if last.is_some_and(|last| seq <= last) && !self.catching_up {
+            out.push(Output::Seen);
+            return;
+        }
+        if self.catching_up || self.waiting.iter().any(|&(r, _)| r == room) {
+            let after = self.next_query();
+            self.hold(
+                Held {
+                    room,
+                    seq,
+                    frame,
+                    after,
+                },
+                rules,
+                out,
+            );
+        } else if last.is_some_and(|last| seq == last.next()) {
+            self.set(room, seq);
+            out.push(Output::Deliver(frame));
+        } else {
+            out.push(Output::Gap);
+            let after = self.next_query();
+            self.waiting.push((room, after));
+            self.ask(Rooms::Waiting, out);
+            self.hold(
+                Held {
+                    room,
+                    seq,
+                    frame,
+                    after,
+                },
+                rules,
+                out,
+            );
+        }
+    }
+
+    fn hold(&mut self, held: Held, rules: &Rules, out: &mut Vec<Output>) {
+        let full = self.held.len() >= rules.held_frames
+            || self.held_bytes + held.frame.len() > rules.held_bytes;
+        if full {
+            // All of it is committed (I3), so the next query finds it.
+            out.push(Output::HeldOverflow);
+            self.held = Vec::new();
+            self.held_bytes = 0;
+            if self.catching_up {
+                if self.asked > self.answered {
+                    self.again = Some(Rooms::All);
+                }
+            } else {
+                let number = self.next_query();
+                for entry in &mut self.waiting {
+                    entry.1 = number;
+                }
+                self.ask(Rooms::Waiting, out);
+            }
+            return;
+        }
+        self.held_bytes += held.frame.len();
+        self.held.push(held);
+    }
+
+    /// An answer: what is above the last seq is delivered, then the held frames of every room that
+    /// waited for it. Returns how many events the answer itself brought.
+    pub fn answered(&mut self, number: u32, answer: Answer, out: &mut Vec<Output>) -> usize {
+        self.answered = self.answered.max(number);
+        let first = std::mem::take(&mut self.catching_up);
+        let mut brought = 0;
+        for room in answer.rooms {
+            brought += self.room(room, first, out);
+        }
+        let rooms: Vec<RoomId> = if first {
+            let mut rooms: Vec<RoomId> = self.held.iter().map(|h| h.room).collect();
+            rooms.sort_unstable();
+            rooms.dedup();
+            rooms
+        } else {
+            let due = self
+                .waiting
+                .iter()
+                .filter(|w| w.1 <= number)
+                .map(|w| w.0)
+                .collect();
+            self.waiting.retain(|w| w.1 > number);
+            due
+        };
+        for room in rooms {
+            if !self.waiting.iter().any(|w| w.0 == room) {
+                self.release(room, number, out);
+            }
+        }
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+        if let Some(rooms) = self.again.take() {
+            self.ask(rooms, out);
+        }
+        brought
+    }
+
+    fn room(&mut self, answer: RoomAnswer, first: bool, out: &mut Vec<Output>) -> usize {
+        let room = answer.room;
+        let mut last = match self.last(room) {
+            Some(last) if !(first && answer.clamped) => last,
+            // No cursor, or one above the head: the baseline, read after the route was written.
+            _ => answer.from,
+        };
+        if first && answer.clamped {
+            out.push(Output::Send(
+                ServerFrame::CursorClamped {
+                    room,
+                    head: answer.head,
+                }
+                .encode(),
+            ));
+        }
+        if let Some((from, to)) = answer.gap
+            && to > last
+        {
+            let from = from.max(last.next());
+            out.push(Output::Send(ServerFrame::Gap { room, from, to }.encode()));
+            last = to;
+        }
+        let mut brought = 0;
+        for (seq, frame) in answer.events {
+            if seq > last {
+                out.push(Output::Deliver(frame));
+                last = seq;
+                brought += 1;
+            }
+        }
+        // What is absent after this read is absent.
+        self.set(room, last.max(answer.head));
+        if first {
+            out.extend(answer.marks.into_iter().map(Output::Send));
+        }
+        brought
+    }
+
+    /// Lets a room wait for the query that follows the answer being worked in.
+    fn wait_for_next(&mut self, room: RoomId) -> u32 {
+        let number = self.next_query();
+        self.again = self.again.max(Some(Rooms::Waiting));
+        match self.waiting.iter_mut().find(|w| w.0 == room) {
+            Some(entry) => entry.1 = number,
+            None => self.waiting.push((room, number)),
+        }
+        number
+    }
+
+    /// Merges the held frames of a room by seq, after query `number`.
+    fn release(&mut self, room: RoomId, number: u32, out: &mut Vec<Output>) {
+        let mut due: Vec<Held> = self.held.extract_if(.., |held| held.room == room).collect();
+        due.sort_unstable_by_key(|held| held.seq);
+        self.held_bytes -= due.iter().map(|held| held.frame.len()).sum::<usize>();
+        let mut hole = false;
+        for held in due {
+            let last = self.last(room);
+            if last.is_some_and(|last| held.seq <= last) {
+                out.push(Output::Seen);
+            } else if !hole
+                && (last.is_some_and(|last| held.seq == last.next()) || held.after <= number)
+            {
+                self.set(room, held.seq);
+                out.push(Output::Deliver(held.frame));
+            } else {
+                // It came after the query was sent, and there is a hole before it.
+                if !std::mem::replace(&mut hole, true) {
+                    out.push(Output::Gap);
+                }
+                let after = self.wait_for_next(room);
+                self.held_bytes += held.frame.len();
+                self.held.push(Held { after, ..held });
+            }
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Times and bounds that every session of a gateway shares.
+
+use std::time::Duration;
+
+use protocol::Limits;
+
+/// Times and bounds of sessions.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// The gateway's name, as `welcome` tells it.
+    pub was: String,
+    /// How long a socket may be open without a `hello`.
+    pub greet_within: Duration,
+    /// A ping goes out this often; no frame at all between two pings closes the socket.
+    pub ping_every: Duration,
+    /// When, after the route was acknowledged, the settling query is asked: the bound of the
+    /// route cache and a margin (§4).
+    pub settle_after: Duration,
+    /// The shortest time between two audits.
+    pub audit_least: Duration,
+    /// The longest time between two audits.
+    pub audit_most: Duration,
+    /// How long to wait before a failed query is asked again.
+    pub retry_after: Duration,
+    /// The most live frames held while a query is under way.
+    pub held_frames: usize,
+    /// The most bytes of them.
+    pub held_bytes: usize,
+    /// The most rooms in `hello.cursors`.
+    pub cursors: usize,
+    /// Malformed frames above this close the socket; each good one forgives one.
+    pub errors: u16,
+    /// What `welcome` tells about limits.
+    pub limits: Limits,
+}

@@ -1,0 +1,272 @@
+//! What a gateway is told: names, addresses, keys, bounds.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use protocol::{Limits, MAX_BODY_BYTES, MAX_BODY_CHARS, MAX_FRAME_BYTES};
+use routing::{HomeSettings, ROUTE_CACHE, RedisSettings};
+use service::kafka::KafkaSettings;
+use service::settings::{AdminSettings, Key, Secret, Values};
+use store::StoreSettings;
+
+use crate::auth::AuthSettings;
+use crate::rate::Rate;
+use crate::session::Rules;
+use crate::socket::Bound;
+
+/// Sections that other programs read from the same file and environment.
+pub const ELSEWHERE: &[&str] = &[
+    "classifier.",
+    "group.",
+    "lanes",
+    "kafka.replication",
+    "kafka.min_insync",
+];
+
+/// The gateway's own keys; [`KafkaSettings`] and [`AdminSettings`] have theirs.
+pub const KEYS: &[Key] = &[
+    Key::new(
+        "was.listen",
+        "127.0.0.1:8080",
+        "address of sockets and REST",
+    ),
+    Key::bare(
+        "was.name",
+        "name that keeps its home over restarts [default: was@LISTEN]",
+    ),
+    Key::new(
+        "was.max_sockets",
+        "50000",
+        "sockets open at once; more are told to come back",
+    ),
+    Key::new(
+        "was.home_lease",
+        "2s",
+        "how long the home stays claimed without being renewed",
+    ),
+    Key::new("was.drain", "10s", "how long a stop may take"),
+    Key::new(
+        "was.greet_within",
+        "5s",
+        "how long a socket may be open without a hello",
+    ),
+    Key::new("was.ping_every", "25s", "how often a socket is pinged"),
+    Key::new(
+        "was.audit_least",
+        "60s",
+        "shortest time between two audits of a session",
+    ),
+    Key::new(
+        "was.audit_most",
+        "120s",
+        "longest time between two audits of a session",
+    ),
+    Key::new(
+        "was.queue_frames",
+        "2048",
+        "frames that may wait for one socket",
+    ),
+    Key::new(
+        "was.queue_bytes",
+        "4194304",
+        "bytes that may wait for one socket",
+    ),
+    Key::new(
+        "was.replay_room",
+        "300",
+        "messages replayed in one room; more is a gap",
+    ),
+    Key::new("was.replay_total", "1000", "messages replayed in all rooms"),
+    Key::new(
+        "was.rate_per_second",
+        "20",
+        "commands a second that a user may send for long",
+    ),
+    Key::new(
+        "was.rate_burst",
+        "100",
+        "commands that a user may send at once",
+    ),
+    Key::new(
+        "was.command_timeout",
+        "5s",
+        "how long Kafka may take to acknowledge a command",
+    ),
+    Key::new(
+        "was.outcome_timeout",
+        "5s",
+        "how long a request waits for its command's outcome",
+    ),
+    Key::new(
+        "homes",
+        "64",
+        "partitions of chat-receive beside the broadcast partition",
+    ),
+    Key::secret(
+        "postgres.url",
+        "postgres://user:password@host:port/database",
+    ),
+    Key::new("postgres.pool", "16", "connections to Postgres"),
+    Key::secret("redis.url", "redis://host:port"),
+    Key::new("redis.key_prefix", "", "stands before every key in Redis"),
+    Key::secret(
+        "auth.hs256_secret",
+        "secret of HS256 tokens, at least 32 bytes",
+    ),
+    Key::bare(
+        "auth.key_file",
+        "public key (PEM) of RS256, ES256 or EdDSA tokens",
+    ),
+    Key::bare("auth.jwks_file", "JWKS file with the keys of tokens"),
+    Key::new(
+        "auth.leeway",
+        "5s",
+        "how far the token issuer's clock may be off",
+    ),
+    Key::new(
+        "auth.dev_tokens",
+        "false",
+        "give tokens to whoever asks: development only",
+    ),
+];
+
+/// All of it, checked.
+#[derive(Clone)]
+pub struct Settings {
+    /// Address of sockets and REST.
+    pub listen: SocketAddr,
+    /// Health and metrics.
+    pub admin: AdminSettings,
+    /// Kafka.
+    pub kafka: KafkaSettings,
+    /// Postgres.
+    pub store: StoreSettings,
+    /// Redis.
+    pub redis: RedisSettings,
+    /// The home to ask for.
+    pub home: HomeSettings,
+    /// Tokens.
+    pub auth: AuthSettings,
+    /// Sessions.
+    pub rules: Rules,
+    /// What may wait for one socket.
+    pub queue: Bound,
+    /// How fast a user may send.
+    pub rate: Rate,
+    /// Sockets open at once.
+    pub max_sockets: usize,
+    /// How long Kafka may take to acknowledge a command (trap 11).
+    pub command_timeout: Duration,
+    /// How long a request waits for its command's outcome.
+    pub outcome_timeout: Duration,
+    /// How long a stop may take.
+    pub drain: Duration,
+}
+
+/// Between the bound of the route cache and the settling query: what a look-up may be late by
+/// between its check of the cache and its record's arrival.
+const SETTLE_MARGIN: Duration = Duration::from_millis(500);
+
+impl Settings {
+    /// Reads and checks everything; mistakes are kept in `values`.
+    pub fn read(values: &mut Values) -> Self {
+        let listen: SocketAddr = values.get("was.listen");
+        let name = values
+            .optional("was.name")
+            .unwrap_or_else(|| format!("was@{listen}"));
+        let rate = Rate {
+            per_second: values.within("was.rate_per_second", 1..=100_000),
+            burst: values.within("was.rate_burst", 1..=100_000),
+        };
+        let limits = Limits {
+            body_chars: MAX_BODY_CHARS,
+            body_bytes: MAX_BODY_BYTES,
+            frame_bytes: MAX_FRAME_BYTES,
+            rate_per_second: rate.per_second,
+            rate_burst: rate.burst,
+            replay_room: values.within("was.replay_room", 1..=10_000),
+            replay_total: values.within("was.replay_total", 1..=100_000),
+        };
+        let queue = Bound {
+            frames: values.within("was.queue_frames", 16..=1_000_000),
+            // One frame of the largest size must fit.
+            bytes: values.within("was.queue_bytes", 2 * MAX_FRAME_BYTES..=1 << 30),
+        };
+        let rules = Rules {
+            was: name.clone(),
+            greet_within: values.get("was.greet_within"),
+            ping_every: values.get("was.ping_every"),
+            settle_after: ROUTE_CACHE + SETTLE_MARGIN,
+            audit_least: values.get("was.audit_least"),
+            audit_most: values.get("was.audit_most"),
+            retry_after: Duration::from_secs(1),
+            held_frames: queue.frames,
+            held_bytes: queue.bytes,
+            cursors: 10_000,
+            errors: 100,
+            limits,
+        };
+        if rules.audit_least > rules.audit_most {
+            values.mistake("was.audit_least", "must not be above was.audit_most");
+        }
+        let command_timeout: Duration = values.get("was.command_timeout");
+        if command_timeout > Duration::from_secs(5) || command_timeout.is_zero() {
+            // Else "unavailable" is said while the command is still on its way (trap 11).
+            values.mistake("was.command_timeout", "must be above 0 and at most 5s");
+        }
+        Self {
+            listen,
+            admin: AdminSettings::read(values),
+            kafka: KafkaSettings::read(values),
+            store: StoreSettings {
+                pool_size: values.within("postgres.pool", 1..=1_000),
+                ..StoreSettings::new(values.get::<Secret>("postgres.url").expose())
+            },
+            redis: RedisSettings {
+                url: values.get::<Secret>("redis.url").expose().to_owned(),
+                key_prefix: values.text("redis.key_prefix"),
+            },
+            home: HomeSettings {
+                name,
+                homes: values.within("homes", 1..=10_000),
+                lease: values.get("was.home_lease"),
+            },
+            auth: auth(values),
+            rules,
+            queue,
+            rate,
+            max_sockets: values.within("was.max_sockets", 1..=10_000_000),
+            command_timeout,
+            outcome_timeout: values.get("was.outcome_timeout"),
+            drain: values.get("was.drain"),
+        }
+    }
+}
+
+fn auth(values: &mut Values) -> AuthSettings {
+    let settings = AuthSettings {
+        hs256_secret: values.optional("auth.hs256_secret"),
+        key_file: values.optional::<PathBuf>("auth.key_file"),
+        jwks_file: values.optional::<PathBuf>("auth.jwks_file"),
+        leeway: values.get("auth.leeway"),
+        dev_tokens: values.get("auth.dev_tokens"),
+    };
+    match &settings.hs256_secret {
+        Some(secret) if secret.expose().len() < 32 => {
+            values.mistake("auth.hs256_secret", "must have at least 32 bytes");
+        }
+        None if settings.dev_tokens => {
+            values.mistake(
+                "auth.dev_tokens",
+                "needs auth.hs256_secret to sign tokens with",
+            );
+        }
+        None if settings.key_file.is_none() && settings.jwks_file.is_none() => {
+            let text = "must be set, or auth.key_file, or auth.jwks_file: nobody could connect";
+            values.mistake("auth.hs256_secret", text);
+        }
+        _ => {}
+    }
+    settings
+}

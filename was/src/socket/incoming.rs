@@ -1,0 +1,54 @@
+//! What a client sent, as an input of its session.
+
+use protocol::{BadFrame, ClientFrame, CloseCode, ErrorCode};
+use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
+
+/// One thing that came.
+#[derive(Debug)]
+pub(super) enum Came {
+    /// A frame of the protocol.
+    Frame(ClientFrame),
+    /// A text that is none.
+    Malformed(ErrorCode, String),
+    /// A sign of life.
+    Alive,
+    /// What ends the socket with a code.
+    Wrong(CloseCode),
+    /// The client has gone, or is going.
+    Gone,
+}
+
+/// The longest part of an error's text that is sent back.
+const MAX_ERROR: usize = 200;
+
+/// Reads what the WebSocket layer gave.
+pub(super) fn read(message: Option<Result<Message, Error>>) -> Came {
+    match message {
+        Some(Ok(Message::Text(text))) => decode(&text),
+        Some(Ok(Message::Binary(_))) => Came::Wrong(CloseCode::Unsupported),
+        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Came::Alive,
+        Some(Ok(Message::Close(_))) | None => Came::Gone,
+        Some(Err(error)) => match error {
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => Came::Wrong(CloseCode::TooBig),
+            Error::Utf8(_) => Came::Wrong(CloseCode::NotUtf8),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Came::Gone,
+            Error::Protocol(_) => Came::Wrong(CloseCode::ProtocolError),
+            _ => Came::Gone,
+        },
+    }
+}
+
+fn decode(text: &Utf8Bytes) -> Came {
+    match ClientFrame::decode(text.as_bytes()) {
+        Ok(frame) => Came::Frame(frame),
+        Err(error) => {
+            let code = match &error {
+                BadFrame::Malformed(_) => ErrorCode::Malformed,
+                BadFrame::UnknownType(_) => ErrorCode::UnknownType,
+            };
+            let message: String = error.to_string().chars().take(MAX_ERROR).collect();
+            Came::Malformed(code, message)
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What waits for one socket: bounded in frames and in bytes (I9), and allocated only while
+//! something waits, because most sockets are idle most of the time.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use protocol::{CloseCode, MessageId, RoomId, Seq};
+use tokio::sync::Notify;
+
+use crate::session::{Answer, Input};
+
+/// One thing for a session's task.
+#[derive(Debug)]
+pub enum Item {
+    /// An event of a room.
+    Live {
+        /// The room.
+        room: RoomId,
+        /// Its number there.
+        seq: Seq,
+        /// The frame.
+        frame: Bytes,
+    },
+    /// A frame of a room without seq.
+    Signal(Bytes),
+    /// An answer to this session alone.
+    Direct(Bytes),
+    /// What Kafka said of a command.
+    Produced(MessageId, bool),
+    /// What Redis said of the route.
+    RouteWritten(bool),
+    /// What Postgres said of a query.
+    Answered(u32, Option<Box<Answer>>),
+    /// The session ends.
+    End(CloseCode),
+    /// The gateway stops: come back after so many ms.
+    Drain(u64),
+}
+
+impl Item {
+    /// Its weight in the bound: what others send counts; answers to what the session itself asked
+    /// are bounded by what it may ask.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Live { frame, .. } | Self::Signal(frame) | Self::Direct(frame) => frame.len(),
+            _ => 0,
+        }
+    }
+
+    fn counts(&self) -> bool {
+        matches!(self, Self::Live { .. } | Self::Signal(_) | Self::Direct(_))
+    }
+}
+
+impl From<Item> for Input {
+    fn from(item: Item) -> Self {
+        match item {
+            Item::Live { room, seq, frame } => Self::Live { room, seq, frame },
+            Item::Signal(frame) => Self::Signal(frame),
+            Item::Direct(frame) => Self::Direct(frame),
+            Item::Produced(id, taken) => Self::Produced(id, taken),
+            Item::RouteWritten(written) => Self::RouteWritten(written),
+            Item::Answered(number, answer) => Self::Answered {
+                number,
+                answer: answer.map(|answer| *answer),
+            },
+            Item::End(code) => Self::End(code),
+            Item::Drain(retry_after_ms) => Self::Drain(retry_after_ms),
+        }
+    }
+}
+
+/// The bound of every mailbox.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// Frames.
+    pub frames: usize,
+    /// Bytes of frames.
+    pub bytes: usize,
+}
+
+/// What became of a push.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits.
+    Queued,
+    /// It did not fit: the socket is being closed as too slow.
+    Full,
+    /// The session has ended.
+    Gone,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    items: VecDeque<Item>,
+    frames: usize,
+    bytes: usize,
+    ended: Option<CloseCode>,
+    gone: bool,
+}
+
+/// A session's mailbox: many push, one task takes.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    waiting: Mutex<Waiting>,
+    bell: Notify,
+}
+
+impl Mailbox {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        // Nothing panics while it is held; were it so, the queue would still be whole.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues an item, or ends the session when it does not fit.
+    pub fn push(&self, item: Item, bound: Bound) -> Pushed {
+        let mut waiting = self.lock();
+        if waiting.gone || waiting.ended.is_some() {
+            return Pushed::Gone;
+        }
+        let weight = item.weight();
+        if item.counts() {
+            if waiting.frames >= bound.frames || waiting.bytes + weight > bound.bytes {
+                waiting.ended = Some(CloseCode::TooSlow);
+                waiting.items = VecDeque::new();
+                drop(waiting);
+                self.bell.notify_one();
+                return Pushed::Full;
+            }
+            waiting.frames += 1;
+            waiting.bytes += weight;
+        }
+        let ring = waiting.items.is_empty();
+        waiting.items.push_back(item);
+        drop(waiting);
+        if ring {
+            self.bell.notify_one();
+        }
+        Pushed::Queued
+    }
+
+    /// Takes all that waits, or why the session ends.
+    pub fn take(&self) -> Result<VecDeque<Item>, CloseCode> {
+        let mut waiting = self.lock();
+        if let Some(code) = waiting.ended {
+            return Err(code);
+        }
+        waiting.frames = 0;
+        waiting.bytes = 0;
+        Ok(std::mem::take(&mut waiting.items))
+    }
+
+    /// Waits until something can be taken.
+    pub async fn ready(&self) {
+        loop {
+            let waits = {
+                let waiting = self.lock();
+                waiting.ended.is_some() || !waiting.items.is_empty()
+            };
+            if waits {
+                return;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    /// Waits until the session is ended from outside: what a blocked write is given up for.
+    pub async fn ended(&self) -> CloseCode {
+        loop {
+            let ended = self.lock().ended;
+            if let Some(code) = ended {
+                return code;
+            }
+            self.bell.notified().await;
+        }
+    }
+
+    /// The task is gone: nothing is queued any more. Returns how many frames were still waiting.
+    pub fn abandon(&self) -> usize {
+        let mut waiting = self.lock();
+        waiting.gone = true;
+        let left = waiting.frames;
+        waiting.items = VecDeque::new();
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUND: Bound = Bound {
+        frames: 3,
+        bytes: 100,
+    };
+
+    fn frame(len: usize) -> Item {
+        Item::Direct(Bytes::from(vec![b'x'; len]))
+    }
+
+    /// I9: full in frames ends the session with its code, and nothing more is queued.
+    #[test]
+    fn i9_full_in_frames() {
+        let mailbox = Mailbox::default();
+        for _ in 0..3 {
+            assert_eq!(mailbox.push(frame(1), BOUND), Pushed::Queued);
+        }
+        assert_eq!(mailbox.push(frame(1), BOUND), Pushed::Full);
+        assert_eq!(mailbox.push(frame(1), BOUND), Pushed::Gone);
+        assert_eq!(mailbox.take().unwrap_err(), CloseCode::TooSlow);
+    }
+
+    /// I9: full in bytes, with frames to spare.
+    #[test]
+    fn i9_full_in_bytes() {
+        let mailbox = Mailbox::default();
+        assert_eq!(mailbox.push(frame(60), BOUND), Pushed::Queued);
+        assert_eq!(mailbox.push(frame(60), BOUND), Pushed::Full);
+    }
+
+    #[test]
+    fn answers_to_its_own_questions_do_not_fill_it() {
+        let mailbox = Mailbox::default();
+        for _ in 0..100 {
+            assert_eq!(
+                mailbox.push(Item::RouteWritten(true), BOUND),
+                Pushed::Queued
+            );
+        }
+        assert_eq!(mailbox.take().unwrap().len(), 100);
+        assert_eq!(mailbox.push(frame(60), BOUND), Pushed::Queued);
+    }
+
+    #[tokio::test]
+    async fn a_push_wakes_the_task() {
+        let mailbox = std::sync::Arc::new(Mailbox::default());
+        let other = mailbox.clone();
+        let waiting = tokio::spawn(async move {
+            other.ready().await;
+            other.take().unwrap().len()
+        });
+        tokio::task::yield_now().await;
+        mailbox.push(frame(1), BOUND);
+        assert_eq!(waiting.await.unwrap(), 1);
+    }
+}

@@ -1,0 +1,338 @@
+//! One task per socket: it steps the session with whatever happens and carries its outputs out.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use protocol::{Address, ClientFrame, CloseCode};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use super::fragment::pieces;
+use super::incoming::{Came, read};
+use super::mailbox::{Item, Mailbox};
+use crate::gateway::{Gateway, Identity};
+use crate::session::{Hello, Input, Output, Session};
+
+type Socket = WebSocketStream<TcpStream>;
+
+/// How long one batch of frames may take to leave: a client that reads nothing for so long is gone.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// How long the close may take, once it is decided.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+/// Above this a payload is kept for one more poll: the read buffer then begins anew, small, rather
+/// than growing into the payload's memory for good (trap 14).
+const LARGE: usize = 4096;
+
+/// Why a socket ends.
+enum End {
+    /// The client has gone, or the stream failed.
+    Gone,
+    /// The session closes it.
+    Close(CloseCode),
+}
+
+/// One served socket.
+struct Served {
+    gateway: Arc<Gateway>,
+    session: Session,
+    mailbox: Arc<Mailbox>,
+    identity: Option<Box<Identity>>,
+    /// The route has been written once.
+    routed: bool,
+    out: Vec<Output>,
+}
+
+/// Serves a socket until it ends; then the session leaves the registry and its route is removed.
+pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Socket) {
+    gateway.observed.sockets.inc();
+    let address = Address::new_v4();
+    let seed = address.as_u64_pair().0;
+    let mut served = Served {
+        session: Session::new(address, seed, gateway.now(), &gateway.rules),
+        mailbox: Arc::new(Mailbox::default()),
+        identity: None,
+        routed: false,
+        out: Vec::new(),
+        gateway,
+    };
+    let end = served.run(&mut socket).await;
+    served.leave();
+    if let End::Close(code) = end {
+        served.gateway.observed.close(code);
+        // What can't be said in time is not said: the client is told by the end of the stream.
+        let _ = tokio::time::timeout(CLOSE_WITHIN, close(&mut socket, code)).await;
+    }
+    served.gateway.observed.sockets.dec();
+}
+
+impl Served {
+    async fn run(&mut self, socket: &mut Socket) -> End {
+        let mut wake = self.session.deadline();
+        let mut sleep = pin!(tokio::time::sleep_until(wake.into()));
+        let mut large: Option<Bytes> = None;
+        loop {
+            tokio::select! {
+                () = self.mailbox.ready() => self.take_mail(),
+                message = socket.next() => {
+                    large = large_payload(message.as_ref());
+                    match read(message) {
+                        Came::Gone => return End::Gone,
+                        came => self.came(came),
+                    }
+                }
+                () = &mut sleep => self.step(Input::Tick),
+            }
+            match self.carry(socket).await {
+                Ok(None) => {}
+                Ok(Some(code)) => return End::Close(code),
+                Err(end) => return end,
+            }
+            if let Some(payload) = large.take() {
+                // Polled once while the payload is alive: see LARGE.
+                let next = futures_util::poll!(socket.next());
+                drop(payload);
+                if let std::task::Poll::Ready(message) = next {
+                    match read(message) {
+                        Came::Gone => return End::Gone,
+                        came => self.came(came),
+                    }
+                    match self.carry(socket).await {
+                        Ok(None) => {}
+                        Ok(Some(code)) => return End::Close(code),
+                        Err(end) => return end,
+                    }
+                }
+            }
+            if self.session.deadline() != wake || sleep.is_elapsed() {
+                wake = self.session.deadline();
+                sleep.as_mut().reset(wake.into());
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        let now = self.gateway.now();
+        self.session
+            .step(input, now, &self.gateway.rules, &mut self.out);
+    }
+
+    fn take_mail(&mut self) {
+        match self.mailbox.take() {
+            Ok(items) => self.step_all(items),
+            Err(code) => self.step(Input::End(code)),
+        }
+    }
+
+    fn step_all(&mut self, items: VecDeque<Item>) {
+        let now = self.gateway.now();
+        for item in items {
+            self.session
+                .step(item.into(), now, &self.gateway.rules, &mut self.out);
+        }
+    }
+
+    fn came(&mut self, came: Came) {
+        self.step(Input::Heard);
+        match came {
+            Came::Frame(ClientFrame::Hello {
+                token,
+                device,
+                cursors,
+            }) => {
+                self.hello(&token, &device, cursors.into_iter().collect());
+            }
+            Came::Frame(frame) => {
+                self.gateway.observed.frames.inc();
+                let now = self.gateway.now();
+                let allowed = match &self.identity {
+                    Some(identity) => self.gateway.allow(identity.user, &frame, now.tick),
+                    None => Ok(()),
+                };
+                self.step(Input::Frame(frame, allowed));
+            }
+            Came::Malformed(code, message) => self.step(Input::Malformed(code, message)),
+            Came::Wrong(code) => self.step(Input::End(code)),
+            Came::Alive | Came::Gone => {}
+        }
+    }
+
+    fn hello(
+        &mut self,
+        token: &str,
+        device: &str,
+        cursors: Vec<(protocol::RoomId, protocol::Seq)>,
+    ) {
+        if self.identity.is_some() {
+            let frame = ClientFrame::Hello {
+                token: String::new(),
+                device: String::new(),
+                cursors: std::collections::BTreeMap::new(),
+            };
+            return self.step(Input::Frame(frame, Ok(())));
+        }
+        if cursors.len() > self.gateway.rules.cursors {
+            return self.step(Input::Refused(CloseCode::HelloExpected));
+        }
+        match self.gateway.identify(token, device, self.session.address()) {
+            Ok(identity) => {
+                let hello = Hello {
+                    user: identity.user,
+                    home: identity.route.home,
+                    cursors,
+                };
+                self.identity = Some(Box::new(identity));
+                self.step(Input::Hello(hello));
+            }
+            Err(code) => self.step(Input::Refused(code)),
+        }
+    }
+
+    /// Carries out what the session wants, in order; frames leave together in one flush. Returns
+    /// the code when the session closes.
+    async fn carry(&mut self, socket: &mut Socket) -> Result<Option<CloseCode>, End> {
+        if self.out.is_empty() {
+            return Ok(None);
+        }
+        let mailbox = Arc::clone(&self.mailbox);
+        let mut out = std::mem::take(&mut self.out);
+        let result = {
+            let write = self.write(socket, out.drain(..));
+            // A write that blocks is given up for when the mailbox overflows meanwhile.
+            tokio::select! {
+                biased;
+                result = write => result.map_err(|_| End::Gone),
+                code = mailbox.ended() => Err(End::Close(code)),
+                () = tokio::time::sleep(WRITE_WITHIN) => Err(End::Close(CloseCode::TooSlow)),
+            }
+        };
+        // Kept for the next time unless a catch-up made it large.
+        if out.capacity() <= 8 {
+            self.out = out;
+        }
+        result
+    }
+
+    async fn write(
+        &mut self,
+        socket: &mut Socket,
+        outputs: impl Iterator<Item = Output>,
+    ) -> Result<Option<CloseCode>, Error> {
+        let mut written = false;
+        for output in outputs {
+            match output {
+                Output::Deliver(frame) => {
+                    self.gateway.observed.deliveries.written.inc();
+                    feed(socket, frame).await?;
+                    written = true;
+                }
+                Output::Send(frame) => {
+                    feed(socket, frame).await?;
+                    written = true;
+                }
+                Output::Ping(count) => {
+                    let count = Bytes::copy_from_slice(&count.to_be_bytes());
+                    socket.feed(Message::Ping(count)).await?;
+                    written = true;
+                }
+                Output::Close(code) => {
+                    if written {
+                        socket.flush().await?;
+                    }
+                    return Ok(Some(code));
+                }
+                other => self.effect(other),
+            }
+        }
+        if written {
+            socket.flush().await?;
+        }
+        Ok(None)
+    }
+
+    fn effect(&mut self, output: Output) {
+        let (gateway, mailbox) = (&self.gateway, &self.mailbox);
+        let observed = &gateway.observed;
+        match output {
+            Output::Seen => observed.deliveries.seen.inc(),
+            Output::Gap => observed.gaps.inc(),
+            Output::HeldOverflow => observed.held_overflows.inc(),
+            Output::Audited(found) => observed.audited.inc_by(found as u64),
+            Output::Refused(code) => observed.refuse(code),
+            Output::Produce(command) => gateway.produce(&command, mailbox),
+            Output::Signal(signal) => gateway.commands.signal(&signal),
+            Output::Register(user) => {
+                gateway
+                    .registry
+                    .enter(user, self.session.address(), mailbox);
+                observed.sessions.inc();
+            }
+            Output::WriteRoute => {
+                if let Some(identity) = &self.identity {
+                    gateway.write_route(identity, self.routed, mailbox);
+                    self.routed = true;
+                }
+            }
+            Output::Query {
+                number,
+                first,
+                rooms,
+                cursors,
+            } => {
+                if let Some(identity) = &self.identity {
+                    gateway.ask(identity.user, number, first, rooms, cursors, mailbox);
+                }
+            }
+            Output::Deliver(_) | Output::Send(_) | Output::Ping(_) | Output::Close(_) => {}
+        }
+    }
+
+    fn leave(&mut self) {
+        let unwritten = self.mailbox.abandon();
+        if let Some(identity) = self.identity.take() {
+            self.gateway
+                .observed
+                .deliveries
+                .ended
+                .inc_by(unwritten as u64);
+            self.gateway
+                .registry
+                .leave(identity.user, self.session.address());
+            self.gateway.observed.sessions.dec();
+            self.gateway.remove_route(*identity);
+        }
+    }
+}
+
+async fn feed(socket: &mut Socket, frame: Bytes) -> Result<(), Error> {
+    for piece in pieces(frame) {
+        socket.feed(piece).await?;
+    }
+    Ok(())
+}
+
+/// Sends the close frame and waits for the client's: a stream closed with unread input would be
+/// reset, and the code lost.
+async fn close(socket: &mut Socket, code: CloseCode) {
+    let frame = CloseFrame {
+        code: WireCode::from(code.code()),
+        reason: code.reason().into(),
+    };
+    if socket.send(Message::Close(Some(frame))).await.is_err() {
+        return;
+    }
+    while let Some(Ok(_)) = socket.next().await {}
+}
+
+fn large_payload(message: Option<&Result<Message, Error>>) -> Option<Bytes> {
+    match message {
+        Some(Ok(Message::Text(text))) if text.len() > LARGE => Some(Bytes::from(text.clone())),
+        _ => None,
+    }
+}
