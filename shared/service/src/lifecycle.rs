@@ -180,32 +180,30 @@ impl Lifecycle {
         task: impl Future<Output = E> + Send + 'static,
     ) {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let guard = Running {
-            id,
-            lifecycle: self.clone(),
-            kind,
-            completed: false,
-        };
-        if kind != Kind::Supporting {
-            lock(&self.0.running).insert(id, name.clone());
-        }
         let (tracker, stop) = match kind {
             Kind::Supporting => (&self.0.supporting, self.0.ended.clone()),
-            Kind::Lasting | Kind::Passing => (&self.0.tasks, self.0.abort.clone()),
+            Kind::Lasting | Kind::Passing => {
+                lock(&self.0.running).insert(id, name.clone());
+                (&self.0.tasks, self.0.abort.clone())
+            }
+        };
+        let mut entry = Entry {
+            id,
+            name,
+            kind,
+            lifecycle: self.clone(),
+            open: true,
         };
         tracker.spawn(async move {
-            let mut guard = guard;
-            guard.name_for_panic(&name);
             let ended = tokio::select! {
                 biased;
                 () = stop.cancelled() => None,
                 ending = task => Some(ending.error()),
             };
-            guard.completed = true;
-            match ended {
-                // Dropped: it stays in `running`, where `wait` finds it.
-                None => guard.forget(),
-                Some(error) => guard.end(&name, error),
+            entry.open = false;
+            // One that was dropped stays in `running`, where `wait` finds it.
+            if let Some(error) = ended {
+                entry.end(error);
             }
         });
     }
@@ -254,47 +252,34 @@ impl Lifecycle {
     }
 }
 
-/// Notices a task that panics: its future is dropped without having completed.
-struct Running {
+/// A task while it runs; dropped while open, it panicked.
+struct Entry {
     id: u64,
-    lifecycle: Lifecycle,
+    name: String,
     kind: Kind,
-    completed: bool,
+    lifecycle: Lifecycle,
+    open: bool,
 }
 
-impl Running {
-    fn name_for_panic(&self, name: &str) {
-        if self.kind == Kind::Supporting {
-            tracing::trace!(task = name, "started");
-        }
-    }
-
-    fn forget(self) {}
-
-    fn end(self, name: &str, error: Option<String>) {
+impl Entry {
+    fn end(&self, error: Option<String>) {
         lock(&self.lifecycle.0.running).remove(&self.id);
         let draining = self.lifecycle.0.drain.is_cancelled();
         match (self.kind, error) {
             (Kind::Passing, None) => {}
-            (Kind::Passing, Some(error)) => tracing::warn!(task = name, %error, "ended"),
+            (Kind::Passing, Some(error)) => tracing::warn!(task = self.name, error, "ended"),
             (_, None) if draining => {}
-            (_, None) => self.lifecycle.fail(name, "it returned".to_owned()),
-            (_, Some(error)) => self.lifecycle.fail(name, error),
+            (_, None) => self.lifecycle.fail(&self.name, "it returned".to_owned()),
+            (_, Some(error)) => self.lifecycle.fail(&self.name, error),
         }
     }
 }
 
-impl Drop for Running {
+impl Drop for Entry {
     fn drop(&mut self) {
-        if !self.completed && std::thread::panicking() {
-            let name = lock(&self.lifecycle.0.running)
-                .remove(&self.id)
-                .unwrap_or_else(|| "a supporting task".to_owned());
-            if self.kind == Kind::Passing {
-                tracing::error!(task = name, "panicked");
-            } else {
-                self.lifecycle.fail(&name, "it panicked".to_owned());
-            }
+        // Without a panic the runtime itself is being dropped, with everything in it.
+        if self.open && std::thread::panicking() {
+            self.end(Some("it panicked".to_owned()));
         }
     }
 }

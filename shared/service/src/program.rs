@@ -1,7 +1,8 @@
 //! What `main` of a service does: `serve`, `check-config` and, where there is one, `setup`.
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::lifecycle::chain;
 use crate::settings::{Key, LogSettings, Values};
@@ -55,7 +56,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let mut args = std::env::args_os().skip(1);
-    let asked = program.asked(args.next());
+    let asked = program.asked(args.next().as_deref());
     let action = match asked {
         Asked::Help => {
             print(&program.help());
@@ -99,7 +100,10 @@ where
             return ExitCode::from(FAILED);
         }
     };
-    match runtime.block_on(run(action, settings)) {
+    let ended = runtime.block_on(run(action, settings));
+    // A thread that waits for a broker that is away must not hold up the exit.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(error = chain(&*error.into()), "{} failed", program.name);
@@ -115,8 +119,8 @@ impl Program {
         tables
     }
 
-    fn asked(&self, word: Option<OsString>) -> Asked {
-        match word.as_deref().and_then(|word| word.to_str()) {
+    fn asked(&self, word: Option<&OsStr>) -> Asked {
+        match word.and_then(OsStr::to_str) {
             Some("serve") => Asked::Run(Action::Serve),
             Some("setup") if self.setup => Asked::Run(Action::Setup),
             Some("check-config") => Asked::CheckConfig,

@@ -73,19 +73,19 @@ impl Condition {
 
     /// It does not, for this reason.
     pub fn miss(&self, reason: impl Into<String>) {
-        self.set(Some(reason.into()));
+        self.set(Some(&reason.into()));
     }
 
-    fn set(&self, reason: Option<String>) {
+    fn set(&self, reason: Option<&str>) {
         self.all.0.send_if_modified(|all| {
-            if all.get(self.name) == Some(&reason) {
+            if all.get(self.name).map(Option::as_deref) == Some(reason) {
                 return false;
             }
-            match &reason {
+            match reason {
                 None => tracing::info!(condition = self.name, "met"),
-                Some(reason) => tracing::info!(condition = self.name, %reason, "missing"),
+                Some(reason) => tracing::info!(condition = self.name, reason, "missing"),
             }
-            all.insert(self.name, reason.clone());
+            all.insert(self.name, reason.map(str::to_owned));
             true
         });
     }

@@ -29,10 +29,13 @@ const AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Consumer(Arc<Shared>);
 
+/// The partitions that are read, each with what its feed shares.
+type Added = HashMap<(Arc<str>, i32), Arc<FeedState>>;
+
 pub(super) struct Shared {
     native: Arc<BaseConsumer<Logging>>,
     brokers: String,
-    added: Mutex<HashMap<(Arc<str>, i32), Arc<FeedState>>>,
+    added: Mutex<Added>,
 }
 
 impl Consumer {
@@ -43,6 +46,9 @@ impl Consumer {
             .set("group.id", format!("{}{group}", settings.topic_prefix))
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
+            // There is no session without a subscription; but a commit that finds no coordinator
+            // is given up after this time, by default 45 s.
+            .set("session.timeout.ms", "6000")
             // An offset that is not there is told, not silently replaced: `start_offset` decides.
             .set("auto.offset.reset", "error")
             .set("allow.auto.create.topics", "false")
@@ -219,7 +225,7 @@ impl Consumer {
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, i32), Arc<FeedState>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Added> {
         self.added.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

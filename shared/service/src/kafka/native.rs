@@ -167,3 +167,32 @@ pub(super) fn headers(headers: &BorrowedHeaders) -> Vec<(String, Bytes)> {
     }
     copied
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I11: a name that is not UTF-8 made rdkafka's accessor panic; it is read like any other.
+    #[test]
+    fn i11_header_names_of_any_bytes_are_read() {
+        // SAFETY: the headers are made, borrowed and destroyed here.
+        unsafe {
+            let native = sys::rd_kafka_headers_new(2);
+            for (name, value) in [(&b"v"[..], &b"1"[..]), (&b"\xff\xfe"[..], &b""[..])] {
+                let added = sys::rd_kafka_header_add(
+                    native,
+                    name.as_ptr().cast(),
+                    isize::try_from(name.len()).unwrap(),
+                    value.as_ptr().cast(),
+                    isize::try_from(value.len()).unwrap(),
+                );
+                assert_eq!(added, sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR);
+            }
+            let copied = headers(&*native.cast::<BorrowedHeaders>());
+            sys::rd_kafka_headers_destroy(native);
+            assert_eq!(copied.len(), 2);
+            assert_eq!(copied[0], ("v".to_owned(), Bytes::from_static(b"1")));
+            assert_eq!(copied[1].0, "\u{fffd}\u{fffd}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The Kafka clients, against a real broker.
+
+mod place;
+
+mod produce;
+mod read;
+mod topics;

@@ -1,0 +1,85 @@
+//! Topics and clients of one test.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use service::kafka::{
+    Admin, Consumer, Feed, Incoming, KafkaSettings, Outgoing, Placed, Producer, TopicSpec,
+};
+use stack::{Space, Stack};
+
+/// Longer than anything here takes on a slow machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) struct Place {
+    pub(super) settings: KafkaSettings,
+    pub(super) admin: Admin,
+    _space: Space,
+}
+
+impl Place {
+    /// Under a prefix of its own, with `chat-send` of so many partitions.
+    pub(super) async fn with_lanes(lanes: usize) -> Self {
+        let space = Stack::shared().await.unwrap().space().await.unwrap();
+        let settings = KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix());
+        let admin = Admin::connect(&settings, PATIENCE).unwrap();
+        admin
+            .ensure_topics(&[topic(settings.topics().send(), lanes)])
+            .await
+            .unwrap();
+        Self {
+            settings,
+            admin,
+            _space: space,
+        }
+    }
+
+    pub(super) fn producer(&self) -> Producer {
+        Producer::start(&self.settings, "test", Duration::from_secs(10)).unwrap()
+    }
+
+    pub(super) fn consumer(&self) -> Consumer {
+        Consumer::start(&self.settings, "test", "test").unwrap()
+    }
+
+    pub(super) fn record(&self, partition: Option<i32>, key: &str, payload: &str) -> Outgoing {
+        Outgoing {
+            partition,
+            key: Some(Bytes::copy_from_slice(key.as_bytes())),
+            payload: Some(Bytes::copy_from_slice(payload.as_bytes())),
+            ..Outgoing::to(self.settings.topics().send())
+        }
+    }
+
+    /// Produces and waits for the answer.
+    pub(super) async fn put(&self, producer: &Producer, partition: i32, payload: &str) -> Placed {
+        let record = self.record(Some(partition), "1", payload);
+        producer.send(&record).unwrap().await.unwrap()
+    }
+}
+
+pub(super) fn topic(name: &str, partitions: usize) -> TopicSpec {
+    TopicSpec {
+        name: name.to_owned(),
+        partitions,
+        replication: 1,
+        configs: vec![("retention.ms", "60000".to_owned())],
+    }
+}
+
+/// The next record, or a failure that says how long it was waited for.
+pub(super) async fn next(feed: &mut Feed) -> Incoming {
+    let began = Instant::now();
+    match tokio::time::timeout(PATIENCE, feed.recv()).await {
+        Ok(record) => record.unwrap(),
+        Err(_) => panic!(
+            "no record in partition {} after {:?}",
+            feed.partition(),
+            began.elapsed()
+        ),
+    }
+}
+
+pub(super) fn text(record: &Incoming) -> String {
+    String::from_utf8(record.payload.as_ref().unwrap().to_vec()).unwrap()
+}

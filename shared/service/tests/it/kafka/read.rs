@@ -1,0 +1,173 @@
+use std::time::{Duration, Instant};
+
+use service::kafka::{FeedError, KafkaError, Start, Watermarks, start_offset};
+
+use super::place::{PATIENCE, Place, next, text};
+
+/// I1, trap 7: who never read a lane begins at its first record, although it came before.
+#[tokio::test]
+async fn i1_trap7_a_new_reader_begins_at_the_earliest_record() {
+    let place = Place::with_lanes(1).await;
+    let topics = place.settings.topics();
+    let producer = place.producer();
+    for n in 0..3 {
+        place.put(&producer, 0, &n.to_string()).await;
+    }
+    let consumer = place.consumer();
+    let committed = consumer
+        .committed(topics.send(), 0, PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(committed, None);
+    let marks = consumer
+        .watermarks(topics.send(), 0, PATIENCE)
+        .await
+        .unwrap();
+    assert_eq!(marks, Watermarks { low: 0, high: 3 });
+    let start = start_offset(committed, marks);
+    assert_eq!(start, Start::First(0));
+    let mut feed = consumer.add(topics.send(), 0, start.offset()).unwrap();
+    for n in 0..3 {
+        assert_eq!(text(&next(&mut feed).await), n.to_string());
+    }
+    assert_eq!(feed.try_recv(), Ok(None));
+}
+
+/// Commits need neither a subscription nor an assignment, and are seen by the next process.
+#[tokio::test]
+async fn commits_are_found_by_the_next_reader_of_the_group() {
+    let place = Place::with_lanes(3).await;
+    let topic = place.settings.topics().send().clone();
+    let first = place.consumer();
+    first.commit(&topic, &[(0, 7), (2, 9)]).await.unwrap();
+    first.commit(&topic, &[(0, 8)]).await.unwrap();
+    let second = place.consumer();
+    for (partition, expected) in [(0, Some(8)), (1, None), (2, Some(9))] {
+        let committed = second.committed(&topic, partition, PATIENCE).await.unwrap();
+        assert_eq!(committed, expected, "partition {partition}");
+    }
+}
+
+/// Lanes come and go under load: nothing lost, doubled or out of order, in none of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn i7_adding_and_removing_a_partition_disturbs_no_other() {
+    let place = Place::with_lanes(2).await;
+    let topic = place.settings.topics().send().clone();
+    let producer = place.producer();
+    let consumer = place.consumer();
+    let mut steady = consumer.add(&topic, 0, 0).unwrap();
+    const ROUNDS: usize = 8;
+    const PER_ROUND: usize = 200;
+
+    let mut moving_next: i64 = 0;
+    let mut steady_next: i64 = 0;
+    for _ in 0..ROUNDS {
+        let deliveries: Vec<_> = (0..PER_ROUND)
+            .flat_map(|n| [(0, n), (1, n)])
+            .map(|(partition, n)| {
+                let record = place.record(Some(partition), "1", &n.to_string());
+                producer.send(&record).unwrap()
+            })
+            .collect();
+        // Half of what there is, then it goes away with the rest prefetched.
+        let mut moving = consumer.add(&topic, 1, moving_next).unwrap();
+        for _ in 0..PER_ROUND / 2 {
+            assert_eq!(next(&mut moving).await.offset, moving_next);
+            moving_next += 1;
+        }
+        consumer.remove(&topic, 1);
+        assert_eq!(moving.try_recv(), Err(FeedError::Removed));
+        drop(moving);
+        for _ in 0..PER_ROUND {
+            assert_eq!(next(&mut steady).await.offset, steady_next);
+            steady_next += 1;
+        }
+        for delivery in deliveries {
+            delivery.await.unwrap();
+        }
+    }
+    assert_eq!(steady.try_recv(), Ok(None));
+    let mut moving = consumer.add(&topic, 1, moving_next).unwrap();
+    let all = i64::try_from(ROUNDS * PER_ROUND).unwrap();
+    while moving_next < all {
+        assert_eq!(next(&mut moving).await.offset, moving_next);
+        moving_next += 1;
+    }
+    assert_eq!(moving.try_recv(), Ok(None));
+}
+
+#[tokio::test]
+async fn a_waiting_reader_is_told_when_its_partition_is_removed() {
+    let place = Place::with_lanes(1).await;
+    let topic = place.settings.topics().send().clone();
+    let consumer = place.consumer();
+    let mut feed = consumer.add(&topic, 0, 0).unwrap();
+    let again = consumer.add(&topic, 0, 0).err().unwrap();
+    assert!(matches!(again, KafkaError::AlreadyAdded { .. }), "{again}");
+    let waiting = tokio::spawn(async move { feed.recv().await });
+    consumer.remove(&topic, 0);
+    let told = tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(told, Err(FeedError::Removed));
+    // The dropped feed of before does not take this one's partition away.
+    let producer = place.producer();
+    let mut feed = consumer.add(&topic, 0, 0).unwrap();
+    place.put(&producer, 0, "after").await;
+    assert_eq!(text(&next(&mut feed).await), "after");
+    // Dropping removes as well.
+    drop(feed);
+    drop(consumer.add(&topic, 0, 0).unwrap());
+}
+
+/// A lane taken over while fetches are under way must not wait for them: with librdkafka's
+/// default it took half a second.
+#[tokio::test]
+async fn a_newly_added_lane_is_read_at_once() {
+    let place = Place::with_lanes(2).await;
+    let topic = place.settings.topics().send().clone();
+    let producer = place.producer();
+    place.put(&producer, 0, "warm").await;
+    place.put(&producer, 1, "waiting").await;
+    let consumer = place.consumer();
+    let mut first = consumer.add(&topic, 0, 0).unwrap();
+    next(&mut first).await;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let began = Instant::now();
+        let mut added = consumer.add(&topic, 1, 0).unwrap();
+        next(&mut added).await;
+        times.push(began.elapsed());
+    }
+    times.sort_unstable();
+    assert!(times[2] < Duration::from_millis(300), "{times:?}");
+}
+
+/// An offset that is not there is told by the partition's own feed; the others read on.
+#[tokio::test]
+async fn an_offset_out_of_range_is_told_and_never_jumped_over() {
+    let place = Place::with_lanes(2).await;
+    let topic = place.settings.topics().send().clone();
+    let producer = place.producer();
+    place.put(&producer, 0, "zero").await;
+    place.put(&producer, 1, "one").await;
+    let consumer = place.consumer();
+    let mut wrong = consumer.add(&topic, 0, 5_000).unwrap();
+    let mut right = consumer.add(&topic, 1, 0).unwrap();
+    assert_eq!(text(&next(&mut right).await), "one");
+    let told = tokio::time::timeout(PATIENCE, wrong.recv()).await.unwrap();
+    assert_eq!(told, Err(FeedError::OutOfRange));
+    drop(wrong);
+    let marks = consumer.watermarks(&topic, 0, PATIENCE).await.unwrap();
+    let start = start_offset(Some(5_000), marks);
+    assert_eq!(
+        start,
+        Start::Beyond {
+            at: 0,
+            wanted: 5_000
+        }
+    );
+    let mut feed = consumer.add(&topic, 0, start.offset()).unwrap();
+    assert_eq!(text(&next(&mut feed).await), "zero");
+}
