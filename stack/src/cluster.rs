@@ -16,6 +16,7 @@ use crate::{
     ready::Probe,
     server::{Plan, Server},
     space::Space,
+    stack::VARIABLE,
 };
 
 /// How many of what.
@@ -31,7 +32,8 @@ pub struct ClusterOptions {
     pub homes: i32,
     /// The first gateway listens on the first of these ports, and so on; free ones if too few.
     pub was_ports: Vec<u16>,
-    /// Further settings of all processes: `("SWITCHBOARD_…", value)`.
+    /// Further settings of all processes: `("SWITCHBOARD_…", value)`. Development tokens are on, signed with
+    /// [`Space::token_secret`], if nothing else is said here.
     pub env: Vec<(String, String)>,
 }
 
@@ -95,6 +97,9 @@ impl Cluster {
     /// When a program is missing, `setup` fails, or a process isn't ready in time.
     pub async fn start(space: &Space, options: ClusterOptions) -> Result<Self> {
         let mut env = space.env();
+        let secret = space.token_secret();
+        env.push(("SWITCHBOARD_AUTH_HS256_SECRET".into(), secret));
+        env.push(("SWITCHBOARD_AUTH_DEV_TOKENS".into(), "true".into()));
         env.push(("SWITCHBOARD_LANES".into(), options.lanes.to_string()));
         env.push(("SWITCHBOARD_HOMES".into(), options.homes.to_string()));
         let copies = space.brokers().min(3);
@@ -224,6 +229,7 @@ fn service(
 async fn setup(env: &[(String, String)]) -> Result<()> {
     let output = tokio::process::Command::new(find("classifier")?)
         .arg("setup")
+        .env_remove(VARIABLE)
         .envs(env.iter().map(|(key, value)| (key, value)))
         .stdin(Stdio::null())
         .kill_on_drop(true)

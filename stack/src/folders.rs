@@ -90,3 +90,24 @@ pub(crate) fn wait_for_turn() -> Result<File> {
         .doing(|| format!("wait for {}", path.display()))?;
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_dead_processes_left_behind_is_swept() {
+        let runs = tempfile::tempdir().unwrap();
+        let alive = OwnFolder::at(runs.path().join("alive")).unwrap();
+        let dead = OwnFolder::at(runs.path().join("dead")).unwrap();
+        let (dead, left) = (dead.path.clone(), dead);
+        drop(left);
+        let young = runs.path().join("without a lock yet");
+        fs::create_dir(&young).unwrap();
+
+        sweep(runs.path());
+        assert!(alive.path.exists());
+        assert!(!dead.exists());
+        assert!(young.exists());
+    }
+}

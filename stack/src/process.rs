@@ -108,3 +108,32 @@ fn field_kib(file: &Path, name: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// A session of its own is out of reach for signals to a group, and is reached all the same.
+    #[test]
+    fn a_grandchild_in_another_session_is_signalled() {
+        let mut shell = Command::new("sh")
+            .args(["-c", "setsid sleep 1000 & echo ready; wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 6];
+        std::io::Read::read_exact(&mut shell.stdout.take().unwrap(), &mut ready).unwrap();
+        let members = family(shell.id());
+        assert!(members.len() >= 2, "{members:?}");
+        assert!(resident_bytes(shell.id()) > 0);
+
+        signal_all(shell.id(), Signal::KILL);
+        shell.wait().unwrap();
+        let grandchild = members[1];
+        let state = fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
+        let running = state.contains(") S") || state.contains(") R");
+        assert!(!running, "{state}");
+    }
+}

@@ -18,6 +18,7 @@ use crate::{
     process,
     ready::Probe,
     spawner,
+    stack::VARIABLE,
 };
 
 /// How to start a process, and how to know that it is ready.
@@ -62,6 +63,8 @@ impl Plan {
         let mut command = Command::new(&words[0]);
         command
             .args(&words[1..])
+            // It is for tests; a service would call it an unknown setting.
+            .env_remove(VARIABLE)
             .envs(self.env.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null())
             .stdout(log)

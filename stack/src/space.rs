@@ -20,6 +20,7 @@ pub struct Space {
     name: String,
     postgres_url: String,
     dir: PathBuf,
+    token_secret: String,
     /// Not when the servers end with the test: they may be down by then.
     delete: bool,
 }
@@ -39,6 +40,7 @@ impl Space {
             name,
             postgres_url,
             dir,
+            token_secret: uuid::Uuid::new_v4().simple().to_string(),
             delete: !stack.is_alone(),
         })
     }
@@ -83,6 +85,12 @@ impl Space {
     #[must_use]
     pub fn key_prefix(&self) -> String {
         format!("{}:", self.name)
+    }
+
+    /// `auth.hs256_secret`: 32 characters, by which tests sign tokens of their own.
+    #[must_use]
+    pub fn token_secret(&self) -> String {
+        self.token_secret.clone()
     }
 
     /// A folder of its own: settings files, logs of processes.

@@ -1,6 +1,6 @@
 //! `stack run` (`make run`): everything, ready to chat.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use stack::{Cluster, ClusterOptions, Stack};
 
@@ -61,7 +61,7 @@ async fn start_and_serve(options: &Options, ports: Vec<u16>) -> anyhow::Result<E
             lanes: options.lanes,
             homes: options.homes,
             was_ports: ports,
-            env: vec![("SWITCHBOARD_AUTH_DEV_TOKENS".into(), "true".into())],
+            env: Vec::new(),
         },
     )
     .await?;
@@ -75,13 +75,28 @@ fn welcome(cluster: &Cluster, space: &stack::Space) {
     let urls = cluster.urls();
     let first = urls.first().map_or("", String::as_str);
     let last = urls.last().map_or("", String::as_str);
+    let chat = chat_program();
     println!();
     println!("Ready. The gateways listen on {}", urls.join(", "));
-    println!("Logs and data, gone at the end: {}", space.dir().display());
-    println!();
     println!("Chat, in two more terminals:");
-    println!("  cargo run -q -p loadtest -- chat --user ann --with bob --was {first}");
-    println!("  cargo run -q -p loadtest -- chat --user bob --with ann --was {last}");
+    println!("  {chat} chat --user ann --with bob --was {first}");
+    println!("  {chat} chat --user bob --with ann --was {last}");
     println!("The API: {first}/v1/openapi.json");
+    println!("Logs, gone at the end: {}", space.dir().display());
     println!("Ctrl-C ends everything.");
+}
+
+/// The terminal client, as one types it from here.
+fn chat_program() -> String {
+    let beside = env::current_exe().map(|exe| exe.with_file_name("loadtest"));
+    let here = env::current_dir().unwrap_or_default();
+    beside.map_or_else(
+        |_| "loadtest".into(),
+        |file| {
+            file.strip_prefix(here)
+                .unwrap_or(&file)
+                .display()
+                .to_string()
+        },
+    )
 }

@@ -1,5 +1,11 @@
 //! The stack's promises: it answers, it is isolated per test, its servers obey, and nothing survives its process.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps says what it expects"
+)]
+
+mod refusals;
 mod servers;
 mod spaces;
 mod survivors;

@@ -35,10 +35,10 @@ async fn servers_obey() {
 /// Everything ready within 10 s when all is installed.
 #[tokio::test]
 async fn a_second_start_takes_less_than_ten_seconds() {
-    // Whatever is missing is installed by the first.
-    Stack::shared().await.unwrap();
+    // The first installs whatever is missing, and keeps the turn: the second is measured without others starting theirs.
+    let _first = Stack::alone(Options::default()).await.unwrap();
     let start = Instant::now();
-    let stack = Stack::alone(Options::default()).await.unwrap();
+    let stack = Stack::start(Options::default()).await.unwrap();
     let took = start.elapsed();
     assert!(took < Duration::from_secs(10), "{took:?}");
     assert!(stack.postgres().rss() > 1_000_000);
