@@ -1,0 +1,149 @@
+//! Connecting, leaving, and waiting for either.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use anyhow::bail;
+use client::{Client, Options};
+use protocol::{RoomId, Seq};
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Scenario,
+    gauge::lock,
+    listener::{Listener, Place},
+    setup::recipient,
+};
+
+/// How long a session may take to be greeted.
+const GREETING: Duration = Duration::from_secs(30);
+/// Connections under way at once.
+const AT_ONCE: usize = 64;
+/// Commands of one session that may wait for their answer: a run must not stop being open loop because of it.
+const OUTBOX: usize = 20_000;
+
+impl Scenario {
+    /// Connects a session to a gateway; when that one is lost, it goes on to the others. Returns when greeted. What it
+    /// missed since it left, or since its rooms were made, follows.
+    ///
+    /// # Errors
+    /// When it is not greeted in time.
+    pub async fn connect(&mut self, session: usize, was: usize) -> anyhow::Result<()> {
+        let greetings = self.start(session, was);
+        self.greeted(session, greetings).await
+    }
+
+    /// Connects all sessions that are not, round robin over the gateways.
+    ///
+    /// # Errors
+    /// When one is not greeted in time.
+    pub async fn connect_all(&mut self) -> anyhow::Result<()> {
+        let missing: Vec<_> = (0..self.sessions.len())
+            .filter(|index| self.sessions[*index].client.is_none())
+            .collect();
+        for some in missing.chunks(AT_ONCE) {
+            let started: Vec<_> = some
+                .iter()
+                .map(|index| (*index, self.start(*index, *index)))
+                .collect();
+            for (index, greetings) in started {
+                self.greeted(index, greetings).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a session's connection; what it has seen is kept for [`Scenario::connect`].
+    pub async fn leave(&mut self, session: usize) {
+        if let Some(client) = self.sessions[session].client.take() {
+            client.close().await;
+            self.sessions[session].cursors = client.cursors();
+        }
+    }
+
+    /// Waits until every session that was connected is so again.
+    ///
+    /// # Errors
+    /// At the deadline, naming those that are not.
+    pub async fn all_connected(&self, within: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + within;
+        for (index, session) in self
+            .sessions
+            .iter()
+            .enumerate()
+            .filter(|(_, session)| session.client.is_some())
+        {
+            loop {
+                let changed = session.status.changed.notified();
+                if session.was().is_some() {
+                    break;
+                }
+                if timeout_at(deadline, changed).await.is_err() {
+                    let words = lock(&session.status.place).last_words.clone();
+                    bail!(
+                        "session {index} ({}) is not connected after {within:?}: {words}",
+                        session.name
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts connecting; returns how often it had been greeted before.
+    fn start(&mut self, index: usize, was: usize) -> u64 {
+        let mut urls = self.urls.clone();
+        urls.rotate_left(was % self.urls.len().max(1));
+        let mut options = Options::new(
+            urls,
+            self.sessions[index].token.clone(),
+            self.sessions[index].device.clone(),
+        );
+        options.cursors = self.cursors(index);
+        options.outbox = OUTBOX;
+        let session = &mut self.sessions[index];
+        *lock(&session.status.place) = Place::default();
+        let mut listener = Listener {
+            index,
+            recipient: recipient(index),
+            rooms: Arc::clone(&self.by_id),
+            gauge: Arc::clone(&self.gauge),
+            status: Arc::clone(&session.status),
+            sent: Arc::clone(&session.sent),
+        };
+        let greetings = session.status.greetings.load(Relaxed);
+        session.client = Some(Client::with_handler(options, move |arrival| {
+            listener.hear(arrival)
+        }));
+        greetings
+    }
+
+    /// What was seen, and for rooms of which nothing was seen yet their first entry: all messages come after it.
+    fn cursors(&self, index: usize) -> std::collections::BTreeMap<RoomId, Seq> {
+        let session = &self.sessions[index];
+        let mut cursors = session.cursors.clone();
+        for room in &session.rooms {
+            cursors
+                .entry(self.rooms[*room].id)
+                .or_insert(Seq::ZERO.next());
+        }
+        cursors
+    }
+
+    async fn greeted(&self, index: usize, before: u64) -> anyhow::Result<()> {
+        let deadline = Instant::now() + GREETING;
+        let status = &self.sessions[index].status;
+        loop {
+            let changed = status.changed.notified();
+            if status.greetings.load(Relaxed) > before {
+                return Ok(());
+            }
+            if timeout_at(deadline, changed).await.is_err() {
+                let words = lock(&status.place).last_words.clone();
+                bail!("session {index} was not greeted within {GREETING:?}: {words}");
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Users and rooms.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use anyhow::Context;
+use client::Rest;
+use protocol::{MessageId, RoomId, RoomKind, UserId};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{Scenario, Session, room::Room};
+use crate::oracle::{Ledger, Recipient};
+
+/// Calls under way at once.
+const AT_ONCE: usize = 32;
+
+/// A name for a user, first of all as in every example.
+fn name(index: usize, nonce: &str) -> String {
+    const FIRST: [&str; 5] = ["ann", "bob", "cleo", "dan", "eve"];
+    match FIRST.get(index) {
+        Some(name) => format!("{name}-{nonce}"),
+        None => format!("user{index}-{nonce}"),
+    }
+}
+
+impl Scenario {
+    /// Signs up `count` more users with one session each.
+    ///
+    /// # Errors
+    /// When a gateway gives no token.
+    pub async fn users(&mut self, count: usize) -> anyhow::Result<()> {
+        let (from, to) = (self.sessions.len(), self.sessions.len() + count);
+        let gate = Arc::new(Semaphore::new(AT_ONCE));
+        let mut calls = JoinSet::new();
+        for index in from..to {
+            let (gate, rest, name) = (
+                Arc::clone(&gate),
+                self.rest_of(index)?,
+                name(index, &self.nonce),
+            );
+            calls.spawn(async move {
+                let _turn = gate.acquire().await?;
+                let token = rest
+                    .dev_token(&name)
+                    .await
+                    .with_context(|| format!("sign up {name}"))?;
+                anyhow::Ok((index, name, token))
+            });
+        }
+        let mut made = BTreeMap::new();
+        while let Some(call) = calls.join_next().await {
+            let (index, name, token) = call??;
+            made.insert(
+                index,
+                session(name, token.user, token.token, "device".to_owned()),
+            );
+        }
+        self.sessions.extend(made.into_values());
+        Ok(())
+    }
+
+    /// A further device of the user of `session`; returns its index. Rooms made from now on may name it.
+    ///
+    /// # Panics
+    /// When there is no such session.
+    pub fn device(&mut self, of: usize) -> usize {
+        let first = &self.sessions[of];
+        let device = format!("device{}", self.sessions.len());
+        let another = session(first.name.clone(), first.user, first.token.clone(), device);
+        self.sessions.push(another);
+        self.sessions.len() - 1
+    }
+
+    /// Makes a room, by its first member: a direct one of two users, else a group. Returns its index.
+    ///
+    /// # Errors
+    /// When the servers refuse it.
+    pub async fn room(&mut self, members: &[usize]) -> anyhow::Result<usize> {
+        self.rooms_of(vec![members.to_vec()]).await?;
+        Ok(self.rooms.len() - 1)
+    }
+
+    /// Makes many rooms side by side.
+    ///
+    /// # Errors
+    /// When the servers refuse one.
+    pub async fn rooms_of(&mut self, rooms: Vec<Vec<usize>>) -> anyhow::Result<()> {
+        let gate = Arc::new(Semaphore::new(AT_ONCE));
+        let mut calls = JoinSet::new();
+        for (number, members) in rooms.into_iter().enumerate() {
+            let creator = *members.first().context("a room needs members")?;
+            let mut users: Vec<UserId> = members
+                .iter()
+                .map(|index| self.sessions[*index].user)
+                .collect();
+            users.dedup();
+            let rest = self
+                .rest_of(creator)?
+                .with_token(&self.sessions[creator].token);
+            let gate = Arc::clone(&gate);
+            let name = format!("room {number} {}", self.nonce);
+            calls.spawn(async move {
+                let _turn = gate.acquire().await?;
+                let room = create(&rest, &name, &users)
+                    .await
+                    .with_context(|| format!("create {name}"))?;
+                anyhow::Ok((number, room, members))
+            });
+        }
+        let mut made = BTreeMap::new();
+        while let Some(call) = calls.join_next().await {
+            let (number, id, members) = call??;
+            made.insert(number, (id, members));
+        }
+        for (id, members) in made.into_values() {
+            self.add_room(id, members);
+        }
+        Ok(())
+    }
+
+    fn add_room(&mut self, id: RoomId, members: Vec<usize>) {
+        for index in &members {
+            self.sessions[*index].rooms.push(self.rooms.len());
+        }
+        let recipients: Vec<_> = members.iter().map(|index| recipient(*index)).collect();
+        let ledger = Mutex::new(Ledger::new(format!("room {id}"), &recipients));
+        let room = Arc::new(Room {
+            id,
+            members,
+            ledger,
+        });
+        self.by_id.add(Arc::clone(&room));
+        self.rooms.push(room);
+    }
+
+    fn rest_of(&self, index: usize) -> anyhow::Result<Rest> {
+        let count = self.rest.len();
+        anyhow::ensure!(count > 0, "no gateway to talk to");
+        Ok(self.rest[index % count].clone())
+    }
+}
+
+fn session(name: String, user: UserId, token: String, device: String) -> Session {
+    let (status, sent) = (Arc::default(), Arc::default());
+    Session {
+        name,
+        user,
+        token,
+        device,
+        rooms: Vec::new(),
+        client: None,
+        cursors: BTreeMap::new(),
+        status,
+        sent,
+    }
+}
+
+/// A session's number in the ledgers.
+pub(super) fn recipient(index: usize) -> Recipient {
+    Recipient(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+async fn create(rest: &Rest, name: &str, users: &[UserId]) -> anyhow::Result<RoomId> {
+    let (kind, name) = if users.len() == 2 {
+        (RoomKind::Direct, "")
+    } else {
+        (RoomKind::Group, name)
+    };
+    // One key for all attempts: whatever became of those before, it is one room.
+    let key = MessageId::now_v7();
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match rest.create_room(kind, name, users, key).await {
+            Ok(room) => return Ok(room),
+            Err(error) if error.status() == Some(503) && attempt < 5 => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Waiting for the end, and what is said at it.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::{Scenario, gauge::lock};
+use crate::{away::Away, oracle::Verdict};
+
+/// How often it is looked whether everything has arrived.
+const LOOK: Duration = Duration::from_millis(20);
+/// After everything arrived, doubles may still be on their way: how long they are waited for.
+const LINGER: Duration = Duration::from_millis(500);
+
+impl Scenario {
+    /// Waits until every issued message is answered and every accepted one arrived everywhere, or `within` has passed
+    /// without; then lingers for doubles, and judges.
+    pub async fn settle(&self, within: Duration) -> Verdict {
+        let deadline = Instant::now() + within;
+        while self.waiting() > 0 && Instant::now() < deadline {
+            sleep(LOOK).await;
+        }
+        sleep(LINGER).await;
+        self.verdict()
+    }
+
+    /// The verdict as it is now.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        self.rooms
+            .iter()
+            .map(|room| lock(&room.ledger).verdict())
+            .fold(Verdict::default(), |sum, one| sum + one)
+    }
+
+    /// How long each client was away, so far.
+    #[must_use]
+    pub fn away(&self) -> Away {
+        Away::of(self.gauge.absences())
+    }
+
+    /// A verdict with everything that helps to understand it: for the message of a failed test.
+    #[must_use]
+    pub fn explain(&self, verdict: &Verdict) -> String {
+        let gauge = &self.gauge;
+        let mut words = format!(
+            "{verdict}\nsend→accepted: {}\nsend→received: {}\n{}; connections lost: {}, gaps told: {}, delayed: {}, \
+             outbox full: {}, longest pause: {:?}",
+            gauge.accepted_after.percentiles(),
+            gauge.received_after.percentiles(),
+            self.away(),
+            gauge.losses(),
+            gauge.gaps(),
+            gauge.delayed(),
+            gauge.refused(),
+            gauge.longest_pause(),
+        );
+        for remark in gauge.remarks() {
+            words.push_str("\n  ");
+            words.push_str(&remark);
+        }
+        words
+    }
+
+    fn waiting(&self) -> u64 {
+        let waiting = |ledger: &crate::oracle::Ledger| ledger.outstanding() + ledger.unanswered();
+        self.rooms
+            .iter()
+            .map(|room| waiting(&lock(&room.ledger)))
+            .sum()
+    }
+}
