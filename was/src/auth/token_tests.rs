@@ -62,7 +62,11 @@ fn a_dev_token_is_good_and_only_given_when_allowed() {
     let now_ms = i64::try_from(now()).unwrap() * 1000;
     let token = authority.dev_token(user, now_ms).unwrap();
     assert_eq!(authority.verify(&token), Ok(user));
-    let closed = Authority::new(&AuthSettings { dev_tokens: false, ..settings() }).unwrap();
+    let closed = Authority::new(&AuthSettings {
+        dev_tokens: false,
+        ..settings()
+    })
+    .unwrap();
     assert!(closed.dev_token(user, now_ms).is_none());
 }
 
@@ -94,8 +98,15 @@ fn public_keys_check_es256_and_eddsa_and_are_never_secrets() {
         }
         .unwrap();
         let token = encode(&Header::new(algorithm), &claims, &key).unwrap();
-        assert_eq!(authority.verify(&token), Ok(UserId::new(9).unwrap()), "{algorithm:?}");
-        assert_eq!(authority.verify(&signed(&claims, public)), Err(Refused::Wrong));
+        assert_eq!(
+            authority.verify(&token),
+            Ok(UserId::new(9).unwrap()),
+            "{algorithm:?}"
+        );
+        assert_eq!(
+            authority.verify(&signed(&claims, public)),
+            Err(Refused::Wrong)
+        );
 
         let mut jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&key, algorithm).unwrap();
         jwk.common.key_id = Some("one".to_owned());
@@ -109,12 +120,20 @@ fn public_keys_check_es256_and_eddsa_and_are_never_secrets() {
         };
         let authority = Authority::new(&only_jwks).unwrap();
         let mut header = Header::new(algorithm);
-        for (kid, expected) in
-            [("one", Ok(UserId::new(9).unwrap())), ("two", Err(Refused::Wrong))]
-        {
+        for (kid, expected) in [
+            ("one", Ok(UserId::new(9).unwrap())),
+            ("two", Err(Refused::Wrong)),
+        ] {
             header.kid = Some(kid.to_owned());
             let token = encode(&header, &claims, &key).unwrap();
             assert_eq!(authority.verify(&token), expected, "{algorithm:?} {kid}");
         }
     }
 }
+
+const ES_PRIVATE: &str = include_str!("../../tests/keys/es.pem");
+const ES_PUBLIC: &str = include_str!("../../tests/keys/es.pub");
+const ED_PRIVATE: &str = include_str!("../../tests/keys/ed.pem");
+const ED_PUBLIC: &str = include_str!("../../tests/keys/ed.pub");
+const RS_PRIVATE: &str = include_str!("../../tests/keys/rs.pem");
+const RS_PUBLIC: &str = include_str!("../../tests/keys/rs.pub");

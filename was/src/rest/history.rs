@@ -1,6 +1,9 @@
 //! A room's history, by seq, in both directions.
 
-#![expect(unused_qualifications, reason = "the macro that documents query parameters writes them")]
+#![expect(
+    unused_qualifications,
+    reason = "the macro that documents query parameters writes them"
+)]
 
 use std::sync::Arc;
 

@@ -1,1 +1,559 @@
-//! placeholder
+//! The machine, input by input; [`properties`] tries every order.
+
+mod properties;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use protocol::{
+    ClientFrame, CloseCode, CommandKind, ErrorCode, Home, Limits, MessageId, RejectCode, RoomId,
+    Seq, ServerFrame, UserId,
+};
+
+use super::*;
+
+fn rules() -> Rules {
+    Rules {
+        was: "was-0".to_owned(),
+        greet_within: Duration::from_secs(5),
+        ping_every: Duration::from_secs(25),
+        settle_after: Duration::from_millis(2_500),
+        audit_least: Duration::from_secs(60),
+        audit_most: Duration::from_secs(120),
+        retry_after: Duration::from_secs(1),
+        held_frames: 8,
+        held_bytes: 1_000_000,
+        cursors: 100,
+        errors: 3,
+        limits: Limits {
+            body_chars: 100_000,
+            body_bytes: 400_000,
+            frame_bytes: 1_310_720,
+            rate_per_second: 20,
+            rate_burst: 100,
+            replay_room: 300,
+            replay_total: 1_000,
+        },
+    }
+}
+
+fn room(id: i64) -> RoomId {
+    RoomId::new(id).unwrap()
+}
+
+fn seq(n: i64) -> Seq {
+    Seq::new(n).unwrap()
+}
+
+/// The frame of an event, readable in failures.
+fn frame(room: i64, n: i64) -> Bytes {
+    Bytes::from(format!("{room}:{n}"))
+}
+
+/// A session on a bench: what it does is kept.
+struct Bench {
+    session: Session,
+    rules: Rules,
+    start: Instant,
+    now: Duration,
+    out: Vec<Output>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (rules, start) = (rules(), Instant::now());
+        let now = Now {
+            tick: start,
+            wall_ms: 0,
+        };
+        let session = Session::new(uuid::Uuid::from_u128(1), 7, now, &rules);
+        Self {
+            session,
+            rules,
+            start,
+            now: Duration::ZERO,
+            out: Vec::new(),
+        }
+    }
+
+    /// Greeted, with its first answer outstanding.
+    fn catching_up(cursors: &[(i64, i64)]) -> Self {
+        let mut bench = Self::new();
+        bench.hello(cursors);
+        bench.put(Input::RouteWritten(true));
+        assert!(matches!(bench.session.phase(), Phase::CatchingUp { .. }));
+        bench
+    }
+
+    /// Live in room 1 up to `last`.
+    fn live(last: i64) -> Self {
+        let mut bench = Self::catching_up(&[(1, last)]);
+        bench.answer(1, vec![answer(1, last, last, &[])]);
+        assert!(matches!(bench.session.phase(), Phase::Live { .. }));
+        bench.out.clear();
+        bench
+    }
+
+    fn hello(&mut self, cursors: &[(i64, i64)]) {
+        let cursors = cursors.iter().map(|&(r, s)| (room(r), seq(s))).collect();
+        let user = UserId::new(1).unwrap();
+        self.put(Input::Hello(Hello {
+            user,
+            home: Home(1),
+            cursors,
+        }));
+    }
+
+    fn put(&mut self, input: Input) {
+        let now = Now {
+            tick: self.start + self.now,
+            wall_ms: 1_000,
+        };
+        self.session.step(input, now, &self.rules, &mut self.out);
+    }
+
+    fn event(&mut self, r: i64, n: i64) {
+        self.put(Input::Live {
+            room: room(r),
+            seq: seq(n),
+            frame: frame(r, n),
+        });
+    }
+
+    fn answer(&mut self, number: u32, rooms: Vec<RoomAnswer>) {
+        self.put(Input::Answered {
+            number,
+            answer: Some(Answer { rooms }),
+        });
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.now += time;
+        self.put(Input::Tick);
+    }
+
+    fn delivered(&self) -> Vec<String> {
+        let text = |frame: &Bytes| String::from_utf8(frame.to_vec()).unwrap();
+        self.out
+            .iter()
+            .filter_map(|output| match output {
+                Output::Deliver(frame) => Some(text(frame)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn sent(&self) -> Vec<ServerFrame> {
+        self.out
+            .iter()
+            .filter_map(|output| match output {
+                Output::Send(frame) => serde_json::from_slice(frame).ok(),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn queries(&self) -> Vec<u32> {
+        self.out
+            .iter()
+            .filter_map(|output| match output {
+                Output::Query { number, .. } => Some(*number),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn closed(&self) -> Option<CloseCode> {
+        self.out.iter().find_map(|output| match output {
+            Output::Close(code) => Some(*code),
+            _ => None,
+        })
+    }
+}
+
+fn answer(r: i64, from: i64, head: i64, events: &[i64]) -> RoomAnswer {
+    RoomAnswer {
+        room: room(r),
+        from: seq(from),
+        clamped: false,
+        head: seq(head),
+        gap: None,
+        events: events.iter().map(|&n| (seq(n), frame(r, n))).collect(),
+        marks: Vec::new(),
+    }
+}
+
+fn send(id: u128, body: &str) -> ClientFrame {
+    ClientFrame::Send {
+        room: room(1),
+        id: MessageId::from_u128(id),
+        body: body.to_owned(),
+        retry: false,
+    }
+}
+
+/// I4: entered, then the route, then (acknowledged) the query, then what was held, then settled.
+/// Trap 8: the entry is first.
+#[test]
+fn i4_register_then_route_then_query_then_settle() {
+    let mut bench = Bench::new();
+    bench.hello(&[(1, 5)]);
+    let order: Vec<&str> = bench
+        .out
+        .iter()
+        .map(|output| match output {
+            Output::Register(_) => "register",
+            Output::WriteRoute => "route",
+            Output::Send(_) => "welcome",
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(order, ["register", "route", "welcome"]);
+    bench.event(1, 7);
+    assert!(
+        bench.queries().is_empty(),
+        "no query before the route is acknowledged"
+    );
+    bench.put(Input::RouteWritten(true));
+    assert_eq!(bench.queries(), [1]);
+    bench.event(1, 8);
+    assert!(bench.delivered().is_empty(), "held until the answer");
+    bench.answer(1, vec![answer(1, 5, 7, &[6, 7])]);
+    assert_eq!(bench.delivered(), ["1:6", "1:7", "1:8"]);
+    bench.out.clear();
+    bench.wait(Duration::from_millis(2_499));
+    assert!(bench.queries().is_empty());
+    bench.wait(Duration::from_millis(1));
+    assert_eq!(
+        bench.queries(),
+        [2],
+        "settled once, the route cache's bound after the route"
+    );
+    bench.answer(2, vec![answer(1, 8, 9, &[9])]);
+    bench.event(1, 9);
+    assert_eq!(
+        bench.delivered(),
+        ["1:9"],
+        "found by the settle, and its late record dropped"
+    );
+    bench.out.clear();
+    bench.wait(Duration::from_secs(10));
+    assert!(bench.queries().is_empty(), "only once");
+}
+
+/// I5: lower is dropped, next is delivered, higher reads the hole first.
+#[test]
+fn i5_lower_next_higher() {
+    let mut bench = Bench::live(5);
+    bench.event(1, 6);
+    bench.event(1, 6);
+    bench.event(1, 3);
+    assert_eq!(bench.delivered(), ["1:6"]);
+    bench.event(1, 9);
+    bench.event(1, 10);
+    assert_eq!(bench.delivered(), ["1:6"]);
+    assert_eq!(bench.queries(), [2]);
+    bench.answer(2, vec![answer(1, 6, 9, &[7, 8, 9])]);
+    assert_eq!(bench.delivered(), ["1:6", "1:7", "1:8", "1:9", "1:10"]);
+}
+
+/// I5: what is absent after the read is absent (the user was out of the room meanwhile).
+#[test]
+fn i5_what_is_absent_after_the_read_is_absent() {
+    let mut bench = Bench::live(5);
+    bench.event(1, 9);
+    bench.answer(2, vec![answer(1, 5, 9, &[9])]);
+    bench.event(1, 10);
+    assert_eq!(bench.delivered(), ["1:9", "1:10"]);
+}
+
+/// Trap 8: a hole that is noticed while a query is under way must not join it: that query's
+/// snapshot may be older than the hole.
+#[test]
+fn trap_8_a_hole_does_not_join_a_query_under_way() {
+    let mut bench = Bench::live(5);
+    bench.event(1, 7);
+    assert_eq!(bench.queries(), [2]);
+    bench.event(2, 4);
+    assert_eq!(bench.queries(), [2], "one at a time");
+    bench.answer(2, vec![answer(1, 5, 7, &[6, 7])]);
+    assert_eq!(bench.delivered(), ["1:6", "1:7"]);
+    assert_eq!(
+        bench.queries(),
+        [2, 3],
+        "the other room's query is a new one"
+    );
+    bench.answer(3, vec![answer(2, 2, 4, &[3, 4])]);
+    assert_eq!(bench.delivered(), ["1:6", "1:7", "2:3", "2:4"]);
+}
+
+/// A frame that came after the query was sent, with a hole before it that the answer does not
+/// know: another query, not a silent skip.
+#[test]
+fn i5_a_hole_above_the_answers_head_is_read_again() {
+    let mut bench = Bench::live(5);
+    bench.event(1, 7);
+    bench.event(1, 12);
+    bench.answer(2, vec![answer(1, 5, 8, &[6, 7, 8])]);
+    assert_eq!(bench.delivered(), ["1:6", "1:7", "1:8"]);
+    assert_eq!(bench.queries(), [2, 3]);
+    bench.answer(3, vec![answer(1, 8, 12, &[9, 10, 11, 12])]);
+    assert_eq!(bench.delivered().last().unwrap(), "1:12");
+}
+
+/// Trap 13: frames without seq (read marks, typing) never touch the order, whatever is in them.
+#[test]
+fn trap_13_a_read_mark_is_no_seq() {
+    let mut bench = Bench::live(5);
+    let user = UserId::new(2).unwrap();
+    let mark = ServerFrame::Read {
+        room: room(1),
+        user,
+        upto: seq(40),
+    };
+    bench.put(Input::Signal(mark.encode()));
+    bench.event(1, 6);
+    assert_eq!(bench.sent(), [mark]);
+    assert_eq!(bench.delivered(), ["1:6"]);
+    assert!(bench.queries().is_empty());
+}
+
+/// I9: held frames that overflow are dropped and read instead.
+#[test]
+fn i9_held_overflow_is_read() {
+    let mut bench = Bench::catching_up(&[(1, 0)]);
+    for n in 1..=12 {
+        bench.event(1, n);
+    }
+    bench.answer(1, vec![answer(1, 0, 2, &[1, 2])]);
+    assert_eq!(bench.delivered(), ["1:1", "1:2"]);
+    assert_eq!(
+        bench.queries(),
+        [1, 2],
+        "the dropped ones are read without waiting"
+    );
+    bench.answer(2, vec![answer(1, 2, 12, &(3..=12).collect::<Vec<_>>())]);
+    let expected: Vec<String> = (1..=12).map(|n| format!("1:{n}")).collect();
+    assert_eq!(bench.delivered(), expected);
+}
+
+#[test]
+fn a_gap_is_told_and_skipped() {
+    let mut bench = Bench::catching_up(&[(1, 5)]);
+    let mut found = answer(1, 5, 900, &[899, 900]);
+    found.gap = Some((seq(6), seq(898)));
+    bench.answer(1, vec![found]);
+    let gap = ServerFrame::Gap {
+        room: room(1),
+        from: seq(6),
+        to: seq(898),
+    };
+    assert!(bench.sent().contains(&gap));
+    assert_eq!(bench.delivered(), ["1:899", "1:900"]);
+}
+
+#[test]
+fn without_a_cursor_the_baseline_is_the_head() {
+    let mut bench = Bench::catching_up(&[]);
+    bench.event(1, 41);
+    bench.answer(1, vec![answer(1, 40, 40, &[])]);
+    assert_eq!(bench.delivered(), ["1:41"]);
+}
+
+#[test]
+fn a_cursor_above_the_head_is_lowered_and_said_so() {
+    let mut bench = Bench::catching_up(&[(1, 99)]);
+    let mut found = answer(1, 40, 40, &[]);
+    found.clamped = true;
+    bench.answer(1, vec![found]);
+    assert!(bench.sent().contains(&ServerFrame::CursorClamped {
+        room: room(1),
+        head: seq(40)
+    }));
+    bench.event(1, 41);
+    assert_eq!(bench.delivered(), ["1:41"]);
+}
+
+#[test]
+fn a_store_that_is_away_sends_new_sessions_away_and_keeps_live_ones() {
+    let mut bench = Bench::catching_up(&[]);
+    bench.put(Input::Answered {
+        number: 1,
+        answer: None,
+    });
+    assert_eq!(bench.closed(), Some(CloseCode::TryAgainLater));
+
+    let mut bench = Bench::live(5);
+    bench.event(1, 7);
+    bench.put(Input::Answered {
+        number: 2,
+        answer: None,
+    });
+    assert_eq!(bench.closed(), None);
+    bench.wait(Duration::from_secs(1));
+    assert_eq!(bench.queries(), [2, 3], "asked again");
+    bench.answer(3, vec![answer(1, 5, 7, &[6, 7])]);
+    assert_eq!(bench.delivered(), ["1:6", "1:7"]);
+}
+
+#[test]
+fn a_route_that_can_not_be_written_sends_the_session_away() {
+    let mut bench = Bench::new();
+    bench.hello(&[]);
+    bench.put(Input::RouteWritten(false));
+    assert_eq!(bench.closed(), Some(CloseCode::TryAgainLater));
+    assert!(
+        bench
+            .sent()
+            .iter()
+            .any(|frame| matches!(frame, ServerFrame::Bye { .. }))
+    );
+}
+
+/// §4: the audit writes the route again and reads; what it finds is settled once more.
+#[test]
+fn the_audit_makes_sure_of_the_route_and_reads() {
+    let mut bench = Bench::live(5);
+    bench.wait(Duration::from_millis(2_500));
+    bench.answer(2, vec![answer(1, 5, 5, &[])]);
+    bench.out.clear();
+    for _ in 0..5 {
+        bench.put(Input::Heard);
+        bench.wait(Duration::from_secs(24));
+    }
+    let routes = bench
+        .out
+        .iter()
+        .filter(|o| matches!(o, Output::WriteRoute))
+        .count();
+    assert!((1..=2).contains(&routes), "{routes} in 120 s");
+    assert!(
+        bench.queries().is_empty(),
+        "not before the route is acknowledged"
+    );
+    bench.put(Input::RouteWritten(true));
+    assert_eq!(bench.queries(), [3]);
+    bench.answer(3, vec![answer(1, 5, 6, &[6])]);
+    assert_eq!(bench.delivered(), ["1:6"]);
+    assert!(bench.out.iter().any(|o| matches!(o, Output::Audited(1))));
+    bench.wait(Duration::from_millis(2_500));
+    assert_eq!(bench.queries(), [3, 4], "settled once more");
+}
+
+#[test]
+fn hello_must_be_first_in_time_and_once() {
+    let mut bench = Bench::new();
+    bench.put(Input::Frame(send(1, "hi"), Ok(())));
+    assert_eq!(bench.closed(), Some(CloseCode::HelloExpected));
+    let mut bench = Bench::new();
+    bench.put(Input::Malformed(ErrorCode::Malformed, String::new()));
+    assert_eq!(bench.closed(), Some(CloseCode::HelloExpected));
+    let mut bench = Bench::new();
+    bench.wait(Duration::from_secs(5));
+    assert_eq!(bench.closed(), Some(CloseCode::HelloTimeout));
+    let mut bench = Bench::live(5);
+    bench.hello(&[]);
+    let again = |frame: &ServerFrame| {
+        matches!(
+            frame,
+            ServerFrame::Error {
+                code: ErrorCode::AlreadyGreeted,
+                ..
+            }
+        )
+    };
+    assert!(bench.sent().iter().any(again));
+    assert_eq!(bench.closed(), None);
+}
+
+#[test]
+fn a_silent_socket_is_closed_and_a_living_one_is_not() {
+    let mut bench = Bench::live(5);
+    for _ in 0..10 {
+        bench.wait(Duration::from_secs(25));
+        bench.put(Input::Heard);
+    }
+    assert_eq!(bench.closed(), None);
+    bench.wait(Duration::from_secs(25));
+    bench.wait(Duration::from_secs(25));
+    assert_eq!(bench.closed(), Some(CloseCode::HeartbeatLost));
+}
+
+/// I1: `accepted` only when Kafka has it; trap 12: U+0000 is refused at the door.
+#[test]
+fn i1_a_command_is_accepted_only_after_kafka_and_checked_before() {
+    let mut bench = Bench::live(5);
+    bench.put(Input::Frame(send(1, "hi"), Ok(())));
+    let produced = bench.out.iter().any(|output| {
+        matches!(output, Output::Produce(command)
+            if command.kind == CommandKind::Message { body: "hi".to_owned() }
+                && command.sender == UserId::new(1).unwrap()
+                && command.origin.is_some_and(|o| o.home == Home(1)))
+    });
+    assert!(produced);
+    assert!(bench.sent().is_empty());
+    bench.put(Input::Produced(MessageId::from_u128(1), true));
+    assert_eq!(
+        bench.sent(),
+        [ServerFrame::Accepted {
+            id: MessageId::from_u128(1)
+        }]
+    );
+    bench.out.clear();
+    bench.put(Input::Frame(send(2, "a\0b"), Ok(())));
+    bench.put(Input::Frame(send(3, &"x".repeat(100_001)), Ok(())));
+    bench.put(Input::Frame(send(4, "hi"), Err(Duration::from_millis(30))));
+    bench.put(Input::Produced(MessageId::from_u128(5), false));
+    let codes: Vec<(RejectCode, Option<u64>)> = bench
+        .sent()
+        .into_iter()
+        .map(|frame| match frame {
+            ServerFrame::Rejected {
+                code,
+                retry_after_ms,
+                ..
+            } => (code, retry_after_ms),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(
+        codes,
+        [
+            (RejectCode::Invalid, None),
+            (RejectCode::Invalid, None),
+            (RejectCode::RateLimited, Some(30)),
+            (RejectCode::Unavailable, None),
+        ]
+    );
+    assert!(
+        !bench
+            .out
+            .iter()
+            .any(|output| matches!(output, Output::Produce(_)))
+    );
+}
+
+#[test]
+fn watch_is_not_available_and_too_many_errors_close() {
+    let mut bench = Bench::live(5);
+    bench.put(Input::Frame(
+        ClientFrame::Watch { users: Vec::new() },
+        Ok(()),
+    ));
+    assert!(matches!(
+        bench.sent().as_slice(),
+        [ServerFrame::Error {
+            code: ErrorCode::NotAvailable,
+            ..
+        }]
+    ));
+    for _ in 0..3 {
+        bench.put(Input::Malformed(ErrorCode::Malformed, "no".to_owned()));
+    }
+    assert_eq!(bench.closed(), None);
+    bench.put(Input::Malformed(ErrorCode::Malformed, "no".to_owned()));
+    assert_eq!(bench.closed(), Some(CloseCode::TooManyErrors));
+    bench.out.clear();
+    bench.event(1, 6);
+    assert!(bench.out.is_empty(), "nothing after the end");
+}
