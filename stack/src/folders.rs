@@ -30,11 +30,13 @@ pub fn root() -> PathBuf {
     }
 }
 
+/// The file in a run's folder that holds the path of a second folder, when Postgres's user can't reach this one.
+const ELSEWHERE: &str = "elsewhere";
+
 /// A folder of one's own, marked as in use until this process ends.
 #[derive(Debug)]
 pub(crate) struct OwnFolder {
     pub(crate) path: PathBuf,
-    /// Where Postgres keeps its data when its user can't reach `path`.
     lock: File,
 }
 
@@ -57,8 +59,18 @@ impl OwnFolder {
         Ok(Self { path, lock })
     }
 
+    /// Makes `other` go together with this folder.
+    pub(crate) fn adopt(&self, other: &Path) -> Result<()> {
+        let file = self.path.join(ELSEWHERE);
+        fs::write(&file, other.as_os_str().as_encoded_bytes())
+            .doing(|| format!("write {}", file.display()))
+    }
+
     /// Removes the folder with all that is in it.
     pub(crate) fn remove(&self) {
+        if let Ok(elsewhere) = fs::read_to_string(self.path.join(ELSEWHERE)) {
+            let _ = fs::remove_dir_all(elsewhere);
+        }
         // What is left over is taken away by the next sweep.
         let _ = fs::remove_dir_all(&self.path);
         let _ = self.lock.unlock();
@@ -75,6 +87,9 @@ fn sweep(runs: &Path) {
         if let Ok(lock) = File::open(dir.join("lock"))
             && lock.try_lock().is_ok()
         {
+            if let Ok(elsewhere) = fs::read_to_string(dir.join(ELSEWHERE)) {
+                let _ = fs::remove_dir_all(elsewhere);
+            }
             let _ = fs::remove_dir_all(&dir);
         }
     }
@@ -100,6 +115,8 @@ mod tests {
         let runs = tempfile::tempdir().unwrap();
         let alive = OwnFolder::at(runs.path().join("alive")).unwrap();
         let dead = OwnFolder::at(runs.path().join("dead")).unwrap();
+        let elsewhere = tempfile::tempdir().unwrap().keep();
+        dead.adopt(&elsewhere).unwrap();
         let (dead, left) = (dead.path.clone(), dead);
         drop(left);
         let young = runs.path().join("without a lock yet");
@@ -108,6 +125,7 @@ mod tests {
         sweep(runs.path());
         assert!(alive.path.exists());
         assert!(!dead.exists());
+        assert!(!elsewhere.exists());
         assert!(young.exists());
     }
 }

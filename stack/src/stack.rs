@@ -1,7 +1,7 @@
 //! One Kafka, one Postgres and one Redis, real ones, on free loopback ports.
 
 use std::{
-    env, fs,
+    env,
     fs::File,
     path::{Path, PathBuf},
     time::Instant,
@@ -76,17 +76,11 @@ struct Own {
 }
 
 #[derive(Debug)]
-struct RemovedAtEnd {
-    folder: OwnFolder,
-    elsewhere: Option<PathBuf>,
-}
+struct RemovedAtEnd(OwnFolder);
 
 impl Drop for RemovedAtEnd {
     fn drop(&mut self) {
-        if let Some(elsewhere) = &self.elsewhere {
-            let _ = fs::remove_dir_all(elsewhere);
-        }
-        self.folder.remove();
+        self.0.remove();
     }
 }
 
@@ -264,6 +258,9 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     });
     let kafka = kafka.expect("starting Kafka does not panic")?;
     let postgres = postgres?;
+    if let Some(elsewhere) = &postgres.elsewhere {
+        folder.adopt(elsewhere)?;
+    }
     let redis = redis::start(&installed, &dir, redis_port)?;
     let brokers: Vec<String> = ports
         .iter()
@@ -280,10 +277,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         kafka,
         postgres: postgres.server,
         redis,
-        _folder: RemovedAtEnd {
-            folder,
-            elsewhere: postgres.elsewhere,
-        },
+        _folder: RemovedAtEnd(folder),
         turn: None,
     };
     Ok((addresses, own))
