@@ -48,4 +48,4 @@ pub use event::{Arrival, Connected, Ending, Event, Message, RoomEvent};
 pub use handle::{Client, SendError};
 pub use options::Options;
 pub use output::Events;
-pub use rest::{DevToken, History, Page, Rest, RestError};
+pub use rest::{DevToken, Entry, History, Member, Page, Rest, RestError, RoomSummary, RoomView};

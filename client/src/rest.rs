@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use protocol::{MessageId, RoomId, RoomKind, Seq, UserId};
+use protocol::{MessageId, Role, RoomId, RoomKind, Seq, UserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::event::{Message, RoomEvent};
 
 /// A gateway's REST API, for one user once it has a token. Cheap to clone.
 #[derive(Clone)]
@@ -70,10 +72,81 @@ impl std::fmt::Debug for DevToken {
 /// A page of a room's log.
 #[derive(Debug, Clone, Deserialize)]
 pub struct History {
-    /// Entries by seq, as the socket would have sent them.
-    pub messages: Vec<serde_json::Value>,
-    /// The room's head.
+    /// Entries by seq.
+    pub messages: Vec<Entry>,
+    /// The highest seq that the caller may see.
     pub head: Seq,
+}
+
+/// An entry of a room's log, as the socket would have sent it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "serde_json::Value")]
+pub enum Entry {
+    /// A message.
+    Message(Message),
+    /// Anything else.
+    Room(RoomEvent),
+}
+
+impl TryFrom<serde_json::Value> for Entry {
+    type Error = serde_json::Error;
+
+    fn try_from(value: serde_json::Value) -> Result<Self, serde_json::Error> {
+        if value.get("type").is_some_and(|word| word == "message") {
+            serde_json::from_value(value).map(Self::Message)
+        } else {
+            serde_json::from_value(value).map(Self::Room)
+        }
+    }
+}
+
+/// One of the caller's rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RoomSummary {
+    /// Its id.
+    pub room: RoomId,
+    /// Direct or group.
+    pub kind: RoomKind,
+    /// A group's name.
+    pub name: String,
+    /// The highest seq.
+    pub head: Seq,
+    /// Up to which seq the caller has read.
+    pub read: Seq,
+    /// Messages of others above it.
+    pub unread: i64,
+    /// The last message.
+    pub last: Option<Entry>,
+}
+
+/// A room and everybody in it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RoomView {
+    /// Its id.
+    pub room: RoomId,
+    /// Direct or group.
+    pub kind: RoomKind,
+    /// A group's name.
+    pub name: String,
+    /// The highest seq.
+    pub head: Seq,
+    /// Everybody in it.
+    pub members: Vec<Member>,
+}
+
+/// A member of a room.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// Called what.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// The seq that they joined at.
+    pub joined: Seq,
+    /// Up to which seq they have read.
+    pub read: Seq,
 }
 
 /// Which page of a room's log.
@@ -113,6 +186,12 @@ impl Rest {
             token: Some(token.into()),
             ..self.clone()
         }
+    }
+
+    /// The token in use.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// A development token for a name; makes the user when new.
@@ -158,19 +237,26 @@ impl Rest {
         Ok(self.call::<Created>(keyed(request, key)).await?.room)
     }
 
-    /// The caller's rooms, as the API describes them.
+    /// The caller's rooms.
     ///
     /// # Errors
     /// See [`RestError`].
-    pub async fn rooms(&self) -> Result<serde_json::Value, RestError> {
-        self.call(self.http.get(self.at("/v1/rooms"))).await
+    pub async fn rooms(&self) -> Result<Vec<RoomSummary>, RestError> {
+        #[derive(Deserialize)]
+        struct Rooms {
+            rooms: Vec<RoomSummary>,
+        }
+        Ok(self
+            .call::<Rooms>(self.http.get(self.at("/v1/rooms")))
+            .await?
+            .rooms)
     }
 
-    /// One room with its members, as the API describes it.
+    /// One room with its members.
     ///
     /// # Errors
     /// See [`RestError`].
-    pub async fn room(&self, room: RoomId) -> Result<serde_json::Value, RestError> {
+    pub async fn room(&self, room: RoomId) -> Result<RoomView, RestError> {
         self.call(self.http.get(self.at(&format!("/v1/rooms/{room}"))))
             .await
     }
@@ -238,6 +324,27 @@ impl Rest {
         .await
     }
 
+    /// Another role for a member.
+    ///
+    /// # Errors
+    /// See [`RestError`].
+    pub async fn set_role(
+        &self,
+        room: RoomId,
+        user: UserId,
+        role: Role,
+        key: MessageId,
+    ) -> Result<(), RestError> {
+        let request = self
+            .http
+            .patch(self.at(&format!("/v1/rooms/{room}/members/{user}")));
+        self.done(keyed(
+            request.json(&serde_json::json!({ "role": role })),
+            key,
+        ))
+        .await
+    }
+
     /// A page of a room's log.
     ///
     /// # Errors
@@ -246,7 +353,7 @@ impl Rest {
         &self,
         room: RoomId,
         page: Page,
-        limit: u32,
+        limit: u16,
     ) -> Result<History, RestError> {
         let (way, seq) = match page {
             Page::After(seq) => ("after", seq),

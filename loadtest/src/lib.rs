@@ -7,11 +7,24 @@
 pub mod oracle;
 
 mod away;
+mod chat;
+mod idle;
 mod latency;
+mod open_files;
+mod own_cluster;
 mod plan;
+mod processes;
+mod report;
+mod run;
 mod scenario;
 
 pub use away::Away;
+pub use chat::{ChatArgs, chat};
+pub use idle::{IdleArgs, IdleReport, idle};
 pub use latency::{Latencies, Percentiles};
+pub use open_files::raise_open_files;
 pub use plan::Phase;
+pub use processes::Usage;
+pub use report::Report;
+pub use run::{RunArgs, run};
 pub use scenario::{Gauge, Paced, Room, Scenario, Session};

@@ -1,2 +1,91 @@
-//! TODO
-fn main() {}
+//! `loadtest`: the terminal client and the load runs.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use loadtest::{ChatArgs, IdleArgs, RunArgs};
+use tracing_subscriber::EnvFilter;
+
+/// Chats, drives, counts and judges.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Chat in the terminal.
+    Chat(ChatArgs),
+    /// Send at a rate and judge what arrives.
+    Run(RunArgs),
+    /// Measure the memory of connections, idle and after a large message each way.
+    Idle(IdleArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
+    // The servers that a run starts inherit it: before anything else.
+    loadtest::raise_open_files();
+    match work(Arguments::parse().task).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// False when what was measured is not as it must be.
+async fn work(task: Task) -> anyhow::Result<bool> {
+    match task {
+        Task::Chat(args) => loadtest::chat(&args).await.map(|()| true),
+        Task::Run(args) => {
+            let report = loadtest::run(&args).await?;
+            tell(
+                args.json.as_deref(),
+                &report.to_string(),
+                &serde_json::to_string_pretty(&report)?,
+            )?;
+            Ok(report.is_good())
+        }
+        Task::Idle(args) => {
+            let report = loadtest::idle(&args).await?;
+            tell(
+                args.json.as_deref(),
+                &report.to_string(),
+                &serde_json::to_string_pretty(&report)?,
+            )?;
+            Ok(true)
+        }
+    }
+}
+
+/// Lines for people, unless stdout is asked to be the JSON.
+#[expect(clippy::print_stdout, reason = "the report is the result")]
+fn tell(json: Option<&std::path::Path>, words: &str, text: &str) -> anyhow::Result<()> {
+    match json {
+        Some(path) if path == std::path::Path::new("-") => println!("{text}"),
+        Some(path) => {
+            std::fs::write(path, format!("{text}\n"))?;
+            print!("{words}");
+        }
+        None => print!("{words}"),
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the reason why a program for people failed"
+)]
+fn complain(error: &anyhow::Error) {
+    eprintln!("loadtest: {error:#}");
+}

@@ -88,6 +88,10 @@ impl Scenario {
         &self.gauge
     }
 
+    pub(crate) fn shared_gauge(&self) -> Arc<Gauge> {
+        Arc::clone(&self.gauge)
+    }
+
     /// A session.
     ///
     /// # Panics

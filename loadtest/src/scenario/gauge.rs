@@ -20,6 +20,7 @@ pub struct Gauge {
     pub accepted_after: Latencies,
     /// From when a message was due to its first arrival at others than its sender, measured phase only.
     pub received_after: Latencies,
+    issued: AtomicU64,
     accepted: AtomicU64,
     delivered: AtomicU64,
     arrivals: AtomicU64,
@@ -42,6 +43,7 @@ impl Default for Gauge {
             start: Instant::now(),
             accepted_after: Latencies::default(),
             received_after: Latencies::default(),
+            issued: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             delivered: AtomicU64::new(0),
             arrivals: AtomicU64::new(0),
@@ -68,6 +70,12 @@ impl Gauge {
     #[must_use]
     pub fn instant(&self, us: u64) -> Instant {
         self.start + Duration::from_micros(us)
+    }
+
+    /// Measured messages handed to their senders' clients.
+    #[must_use]
+    pub fn issued(&self) -> u64 {
+        self.issued.load(Relaxed)
     }
 
     /// Measured messages that the servers promised.
@@ -134,6 +142,12 @@ impl Gauge {
     #[must_use]
     pub fn remarks(&self) -> Vec<String> {
         lock(&self.remarks).clone()
+    }
+
+    pub(crate) fn add_issued(&self, phase: Phase) {
+        if phase == Phase::Measured {
+            self.issued.fetch_add(1, Relaxed);
+        }
     }
 
     pub(crate) fn add_accepted(&self, phase: Phase) {

@@ -132,7 +132,9 @@ impl Scenario {
         lock(&room.ledger).issued(recipient(index), id);
         session.sent.add(id, room.id);
         let sent = client.send_as(room.id, id, body);
-        if sent.is_err() {
+        if sent.is_ok() {
+            self.gauge.add_issued(plan::read_id(id).1);
+        } else {
             lock(&room.ledger).rejected(id);
         }
         sent

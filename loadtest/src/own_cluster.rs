@@ -1,0 +1,81 @@
+//! `--stack`: a cluster of the run's own, with the settings that a run needs.
+
+use anyhow::Context;
+use stack::{Cluster, ClusterOptions, Stack};
+
+use crate::processes::System;
+
+/// What a run asks of its cluster.
+pub(crate) struct Demand {
+    /// Commands a second of the busiest user.
+    pub(crate) rate_per_user: f64,
+    /// Members of the largest room.
+    pub(crate) room_size: usize,
+}
+
+/// The default rate limit, and some room below it: up to here a run measures the system as it is shipped.
+const RATE_LIMIT: f64 = 20.0 * 0.75;
+/// The default limit of a group.
+const GROUP_LIMIT: usize = 100;
+
+/// Installs what is missing, starts servers, 3 gateways and 2 classifiers, with the default lanes and homes.
+pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
+    let stack = Stack::start(stack::Options::default())
+        .await
+        .context("start the servers")?;
+    let space = stack.space().await.context("make a space on the servers")?;
+    let options = ClusterOptions {
+        was: 3,
+        classifiers: 2,
+        lanes: 24,
+        homes: 64,
+        was_ports: Vec::new(),
+        env: settings(demand),
+    };
+    let cluster = Cluster::start(&space, options)
+        .await
+        .context("start gateways and classifiers")?;
+    Ok(System {
+        stack,
+        cluster,
+        _space: space,
+    })
+}
+
+/// Limits are lifted only where the demand is above them.
+fn settings(demand: &Demand) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let mut set = |name: &str, value: String| settings.push((format!("SWITCHBOARD_{name}"), value));
+    if demand.rate_per_user > RATE_LIMIT {
+        set("WAS_RATE_PER_SECOND", "100000".to_owned());
+        set("WAS_RATE_BURST", "100000".to_owned());
+    }
+    if demand.room_size > GROUP_LIMIT {
+        set("GROUP_LIMIT", demand.room_size.to_string());
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_lifted_only_when_needed() {
+        assert_eq!(
+            settings(&Demand {
+                rate_per_user: 5.0,
+                room_size: 100
+            }),
+            []
+        );
+        assert_eq!(
+            settings(&Demand {
+                rate_per_user: 50.0,
+                room_size: 101
+            })
+            .len(),
+            3
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of the whole: the layers of the workspace, and the system as its users see it.
+
+mod layers;
