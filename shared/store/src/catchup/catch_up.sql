@@ -34,7 +34,9 @@ stay as (
     join room m on m.room_id = p.room_id
 ), based as (
     select *,
-           coalesce(least(cursor, head), case when from_join then joined_seq - 1 else head end) as base,
+           case when cursor is not null then least(cursor, head)
+                when from_join then joined_seq - 1
+                else head end as base,
            coalesce(cursor > head, false) as clamped
     from headed
     -- A room that was left is of interest up to its removal, to who has not seen that yet.

@@ -1,0 +1,88 @@
+//! A database of one's own.
+
+use std::future::Future;
+use std::time::Duration;
+
+use stack::{Space, Stack};
+use store::{Store, StoreSettings};
+use tokio::time::Instant;
+use tokio_postgres::{Client, NoTls};
+
+/// An own database with its schema, and a store on it.
+pub(crate) struct Place {
+    pub(crate) store: Store,
+    space: Space,
+}
+
+impl Place {
+    pub(crate) async fn new() -> Self {
+        let space = bare().await;
+        let store = Store::connect(&settings(&space)).await.unwrap();
+        store.setup().await.unwrap();
+        store.ensure_lanes(4).await.unwrap();
+        Self { store, space }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        self.space.postgres_url()
+    }
+
+    /// A connection beside the store: to hold locks, and to look at rows.
+    pub(crate) async fn client(&self) -> Client {
+        let (client, connection) = tokio_postgres::connect(self.url(), NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// One number from the database.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        self.client()
+            .await
+            .query_one(sql, &[])
+            .await
+            .unwrap()
+            .get(0)
+    }
+
+    /// Waits until so many sessions of this database wait for a lock.
+    pub(crate) async fn until_waiting(&self, expected: i64) {
+        let client = self.client().await;
+        until("sessions wait for a lock", || async {
+            let sql = "select count(*) from pg_stat_activity
+                       where datname = current_database() and wait_event_type = 'Lock'";
+            let waiting: i64 = client.query_one(sql, &[]).await.unwrap().get(0);
+            (waiting == expected).then_some(()).ok_or(waiting)
+        })
+        .await;
+    }
+}
+
+/// An own database without anything in it.
+pub(crate) async fn bare() -> Space {
+    Stack::shared().await.unwrap().space().await.unwrap()
+}
+
+/// Few connections, as many tests run at once.
+pub(crate) fn settings(space: &Space) -> StoreSettings {
+    StoreSettings {
+        pool_size: 4,
+        ..StoreSettings::new(space.postgres_url())
+    }
+}
+
+/// Waits for a condition, with a deadline and its last state in the message.
+pub(crate) async fn until<S: std::fmt::Debug, F: Future<Output = Result<(), S>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match condition().await {
+            Ok(()) => return,
+            Err(state) if Instant::now() > deadline => {
+                panic!("not in 10 s: {what}; last {state:?}")
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
