@@ -1,5 +1,11 @@
 //! Homes and routes on a real Redis.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that panics says by that what it expected"
+)]
+
 mod homes;
 mod keeper;
 mod outage;
