@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Address, ErrorCode, Limits, MessageId, RejectCode, RoomId, Seq, UserId};
+use crate::{Address, ErrorCode, IdError, Limits, MessageId, RejectCode, RoomId, Seq, UserId};
 
 /// What a client may send. Unknown fields are ignored; an unknown `type` is answered with `error`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub enum ClientFrame {
         /// A stable id of this device; a second session of it closes the first.
         device: String,
         /// The last seq seen, by room.
-        #[serde(default)]
+        #[serde(default, deserialize_with = "by_room")]
         cursors: BTreeMap<RoomId, Seq>,
     },
     /// Say something.
@@ -76,6 +77,27 @@ pub enum ClientFrame {
         /// Whose.
         users: Vec<UserId>,
     },
+}
+
+/// A map's keys are texts in JSON, and serde reads the fields of a tagged enum through a buffer that
+/// does not turn them back into numbers.
+fn by_room<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<RoomId, Seq>, D::Error> {
+    BTreeMap::<String, Seq>::deserialize(input)?
+        .into_iter()
+        .map(|(room, seq)| Ok((room.parse().map_err(D::Error::custom)?, seq)))
+        .collect()
+}
+
+/// A map keyed by room, as JSON has it: with texts as keys. serde_json reads numbers from them by itself, but not through
+/// an enum that is told apart by a field, which buffers its content first.
+fn by_room<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<RoomId, Seq>, D::Error> {
+    let texts = BTreeMap::<String, Seq>::deserialize(deserializer)?;
+    let entries = texts
+        .into_iter()
+        .map(|(room, seq)| Ok((room.parse()?, seq)));
+    entries
+        .collect::<Result<_, IdError>>()
+        .map_err(D::Error::custom)
 }
 
 const CLIENT_TYPES: [&str; 7] = ["hello", "send", "edit", "delete", "read", "typing", "watch"];
@@ -228,5 +250,23 @@ impl ServerFrame {
     pub fn encode(&self) -> Bytes {
         // Texts and numbers only: nothing that JSON can't write.
         Bytes::from(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hello_with_cursors_survives_its_own_encoding() {
+        let hello = ClientFrame::Hello {
+            token: "t".to_owned(),
+            device: "d".to_owned(),
+            cursors: BTreeMap::from([(RoomId::new(42).unwrap(), Seq::new(7).unwrap())]),
+        };
+        let text = serde_json::to_vec(&hello).unwrap_or_default();
+        assert_eq!(ClientFrame::decode(&text).ok(), Some(hello));
+        let zero = br#"{"type":"hello","token":"t","device":"d","cursors":{"0":1}}"#;
+        assert!(ClientFrame::decode(zero).is_err());
     }
 }
