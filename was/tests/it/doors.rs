@@ -1,0 +1,71 @@
+//! Who gets in, and what is answered to those who don't.
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+use crate::house::House;
+
+fn signed(house: &House, claims: &Value) -> String {
+    let key = EncodingKey::from_secret(house.space.token_secret().as_bytes());
+    encode(&Header::new(Algorithm::HS256), claims, &key).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_and_first_frames() {
+    let house = House::new().await;
+    let gateway = house
+        .gateway("was-0", &[("SWITCHBOARD_WAS_GREET_WITHIN", "500ms")])
+        .await;
+    let now = jsonwebtoken::get_current_timestamp();
+
+    let good = signed(&house, &json!({ "sub": "7", "exp": now + 60 }));
+    let mut socket = gateway.socket().await;
+    socket.hello(&good, "phone", &[]).await;
+    let welcome = socket.next().await;
+    assert_eq!(welcome["type"], "welcome");
+    assert_eq!(welcome["user"], 7);
+    assert_eq!(welcome["was"], "was-0");
+    assert_eq!(welcome["limits"]["body_chars"], 100_000);
+
+    for (token, code) in [
+        (
+            signed(&house, &json!({ "sub": "7", "exp": now - 10 })),
+            4003,
+        ),
+        ("wrong".to_owned(), 4002),
+        (String::new(), 4002),
+    ] {
+        let mut socket = gateway.socket().await;
+        socket.hello(&token, "phone", &[]).await;
+        assert_eq!(socket.closed().await.0, code, "{token}");
+    }
+    // No hello, another frame first, and a device that is none.
+    assert_eq!(gateway.socket().await.closed().await.0, 4001);
+    let mut socket = gateway.socket().await;
+    socket.put(&json!({ "type": "typing", "room": 1 })).await;
+    assert_eq!(socket.closed().await.0, 4000);
+    let mut socket = gateway.socket().await;
+    socket.hello(&good, "", &[]).await;
+    assert_eq!(socket.closed().await.0, 4000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_websocket_is_told_so() {
+    let house = House::new().await;
+    let gateway = house.gateway("was-0", &[]).await;
+    let plain = gateway.http.get(gateway.url("/ws")).send().await.unwrap();
+    assert_eq!(plain.status(), 426);
+    assert_eq!(plain.headers()["content-type"], "application/problem+json");
+    let other = gateway
+        .http
+        .get(gateway.url("/ws"))
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-protocol", "chat.v9.xml")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(other.status(), 400);
+}

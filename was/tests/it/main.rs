@@ -1,0 +1,17 @@
+//! The gateway as a process on real Kafka, Postgres and Redis; the tests stand where the classifier
+//! would, so that they decide what is stored, when, and what is sent to the home.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "functions that tests share fail a test as the tests themselves do"
+)]
+
+mod desk;
+mod doors;
+mod frames;
+mod homes;
+mod house;
+mod rest;
+mod sessions;
+mod socket;

@@ -1,0 +1,199 @@
+//! REST: problems, documents, outcomes.
+
+use protocol::{CommandKind, RejectCode, RoomKind, Seq, ServerFrame};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::house::{Gateway, House};
+
+async fn call(
+    gateway: &Gateway,
+    method: &str,
+    path: &str,
+    token: &str,
+    key: Option<Uuid>,
+    body: Option<Value>,
+) -> (u16, Value) {
+    let method = method.parse().unwrap();
+    let mut request = gateway
+        .http
+        .request(method, gateway.url(path))
+        .bearer_auth(token);
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key.to_string());
+    }
+    if let Some(body) = body {
+        request = request
+            .header("content-type", "application/json")
+            .body(body.to_string());
+    }
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let kind = answer.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let expected = if status < 400 {
+        "application/json"
+    } else {
+        "application/problem+json"
+    };
+    assert_eq!(kind, expected);
+    let body: Value = answer.json().await.unwrap();
+    if status >= 400 {
+        assert_eq!(body["status"], status);
+        assert!(
+            body["detail"].is_string() && body["title"].is_string(),
+            "{body}"
+        );
+    }
+    (status, body)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_are_problems_and_the_document_names_every_path() {
+    let house = House::new().await;
+    let gateway = house.gateway("was-0", &[]).await;
+    let (_, token) = gateway.token("ann").await;
+    let code = |answer: (u16, Value)| (answer.0, answer.1["code"].as_str().unwrap().to_owned());
+    let get = |path: &'static str| call(&gateway, "GET", path, &token, None, None);
+    assert_eq!(
+        code(call(&gateway, "GET", "/v1/rooms", "x", None, None).await).0,
+        401
+    );
+    assert_eq!(
+        code(get("/v1/nothing").await),
+        (404, "no_such_path".to_owned())
+    );
+    assert_eq!(
+        code(get("/v1/rooms/0").await),
+        (404, "no_such_path".to_owned())
+    );
+    assert_eq!(
+        code(get("/v1/rooms/77").await),
+        (404, "not_member".to_owned())
+    );
+    assert_eq!(
+        code(get("/v1/rooms/77/messages").await),
+        (404, "not_member".to_owned())
+    );
+    assert_eq!(
+        code(get("/v1/rooms/77/messages?limit=x").await),
+        (400, "malformed".to_owned())
+    );
+    assert_eq!(
+        code(get("/v1/rooms/77/messages?limit=0").await),
+        (400, "malformed".to_owned())
+    );
+    let post = |body: Value| call(&gateway, "POST", "/v1/rooms", &token, None, Some(body));
+    assert_eq!(code(post(json!({ "kind": "castle" })).await).0, 422);
+    assert_eq!(
+        code(post(json!({ "kind": "direct", "members": [] })).await).0,
+        422
+    );
+    assert_eq!(
+        code(post(json!({ "kind": "group", "name": "" })).await).0,
+        422
+    );
+    assert_eq!(
+        code(call(&gateway, "PUT", "/v1/rooms", &token, None, None).await).0,
+        405
+    );
+    assert_eq!(get("/v1/rooms").await, (200, json!({ "rooms": [] })));
+
+    let (_, document) = get("/v1/openapi.json").await;
+    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        paths,
+        [
+            "/v1/dev/token",
+            "/v1/rooms",
+            "/v1/rooms/{room}",
+            "/v1/rooms/{room}/members",
+            "/v1/rooms/{room}/members/{user}",
+            "/v1/rooms/{room}/messages",
+        ]
+    );
+}
+
+/// The outcome comes back at the request's own address; what comes too late is looked up, and if it
+/// is not stored, it is unknown. A repeat with the key names the same room and the same command.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_waits_for_its_outcome() {
+    let house = House::new().await;
+    let gateway = house
+        .gateway("was-0", &[("SWITCHBOARD_WAS_OUTCOME_TIMEOUT", "1s")])
+        .await;
+    let mut desk = house.desk().await;
+    let (ann, token) = gateway.token("ann").await;
+    let (bob, _) = gateway.token("bob").await;
+    let key = Uuid::new_v4();
+    let new = json!({ "kind": "group", "name": "garden", "members": [bob] });
+    let create = || {
+        call(
+            &gateway,
+            "POST",
+            "/v1/rooms",
+            &token,
+            Some(key),
+            Some(new.clone()),
+        )
+    };
+
+    let (answer, first) = tokio::join!(create(), desk.command());
+    assert_eq!(answer.0, 503, "{}", answer.1);
+    assert_eq!(answer.1["detail"], "unknown, repeat with this key");
+    let (answer, second) = tokio::join!(create(), async {
+        let (command, _) = desk.command().await;
+        let done = ServerFrame::Stored {
+            id: key,
+            room: command.room,
+            seq: Seq::ZERO.next(),
+        };
+        desk.answer(&command, &done).await;
+        command
+    });
+    assert_eq!(answer.0, 201, "{}", answer.1);
+    assert_eq!((first.0.room, first.0.id), (second.room, second.id));
+    assert_eq!(answer.1, json!({ "room": second.room }));
+    assert!(second.retry, "the store is asked first");
+    let CommandKind::Create {
+        room_kind,
+        name,
+        members,
+    } = second.kind
+    else {
+        panic!("create")
+    };
+    assert_eq!((room_kind, name.as_str()), (RoomKind::Group, "garden"));
+    assert_eq!(
+        members.iter().map(|m| m.get()).collect::<Vec<_>>(),
+        [ann, bob]
+    );
+
+    let path = format!("/v1/rooms/{}", second.room);
+    let (answer, ()) = tokio::join!(
+        call(
+            &gateway,
+            "PATCH",
+            &path,
+            &token,
+            None,
+            Some(json!({ "name": "yard" }))
+        ),
+        async {
+            let (command, _) = desk.command().await;
+            desk.answer(
+                &command,
+                &ServerFrame::Rejected {
+                    id: command.id,
+                    code: RejectCode::Forbidden,
+                    message: "no".to_owned(),
+                    retry_after_ms: None,
+                },
+            )
+            .await;
+        }
+    );
+    assert_eq!((answer.0, &answer.1["code"]), (403, &json!("forbidden")));
+}

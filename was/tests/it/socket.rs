@@ -1,0 +1,81 @@
+//! A client's socket, without the client library's good manners.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    pub(crate) async fn open(port: u16) -> Self {
+        let mut request = format!("ws://127.0.0.1:{port}/ws")
+            .into_client_request()
+            .unwrap();
+        let protocol = "chat.v1.json".parse().unwrap();
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol);
+        let (socket, response) = connect_async(request).await.unwrap();
+        assert_eq!(response.headers()["sec-websocket-protocol"], "chat.v1.json");
+        Self(socket)
+    }
+
+    pub(crate) async fn put(&mut self, frame: &Value) {
+        self.0.send(Message::text(frame.to_string())).await.unwrap();
+    }
+
+    pub(crate) async fn hello(&mut self, token: &str, device: &str, cursors: &[(i64, i64)]) {
+        let cursors: serde_json::Map<String, Value> = cursors
+            .iter()
+            .map(|(room, seq)| (room.to_string(), json!(seq)))
+            .collect();
+        let hello =
+            json!({ "type": "hello", "token": token, "device": device, "cursors": cursors });
+        self.put(&hello).await;
+    }
+
+    async fn message(&mut self) -> Message {
+        let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
+        next.expect("a frame in time")
+            .expect("an open stream")
+            .expect("a frame")
+    }
+
+    /// The next text frame.
+    pub(crate) async fn next(&mut self) -> Value {
+        loop {
+            match self.message().await {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("not a text: {other:?}"),
+            }
+        }
+    }
+
+    /// The close code; texts before it are returned as well.
+    pub(crate) async fn closed(&mut self) -> (u16, Vec<Value>) {
+        let mut before = Vec::new();
+        loop {
+            match self.message().await {
+                Message::Close(Some(frame)) => return (frame.code.into(), before),
+                Message::Text(text) => before.push(serde_json::from_str(&text).unwrap()),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("not a close: {other:?}"),
+            }
+        }
+    }
+
+    /// Nothing comes for a while: for what must *not* happen, after what would come before it did.
+    pub(crate) async fn silent(&mut self, time: Duration) {
+        if let Ok(Some(Ok(Message::Text(text)))) = tokio::time::timeout(time, self.0.next()).await {
+            panic!("unexpected {text}");
+        }
+    }
+}
