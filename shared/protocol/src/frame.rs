@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{Address, ErrorCode, IdError, Limits, MessageId, RejectCode, RoomId, Seq, UserId};
+use crate::{Address, ErrorCode, Limits, MessageId, RejectCode, RoomId, Seq, UserId};
 
 /// What a client may send. Unknown fields are ignored; an unknown `type` is answered with `error`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,18 +86,6 @@ fn by_room<'de, D: Deserializer<'de>>(input: D) -> Result<BTreeMap<RoomId, Seq>,
         .into_iter()
         .map(|(room, seq)| Ok((room.parse().map_err(D::Error::custom)?, seq)))
         .collect()
-}
-
-/// A map keyed by room, as JSON has it: with texts as keys. serde_json reads numbers from them by itself, but not through
-/// an enum that is told apart by a field, which buffers its content first.
-fn by_room<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<RoomId, Seq>, D::Error> {
-    let texts = BTreeMap::<String, Seq>::deserialize(deserializer)?;
-    let entries = texts
-        .into_iter()
-        .map(|(room, seq)| Ok((room.parse()?, seq)));
-    entries
-        .collect::<Result<_, IdError>>()
-        .map_err(D::Error::custom)
 }
 
 const CLIENT_TYPES: [&str; 7] = ["hello", "send", "edit", "delete", "read", "typing", "watch"];
