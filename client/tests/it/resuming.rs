@@ -1,0 +1,119 @@
+//! Where a client goes on after an absence, and that it tells everything it hears.
+
+use client::Event;
+use protocol::{ClientFrame, EventKind, MessageId, Seq, ServerFrame};
+
+use crate::gateway::{Gateway, Peer, connect, me, message, options, room, seq, until};
+
+fn cursor(peer: &Peer) -> Option<Seq> {
+    match &peer.hello {
+        ClientFrame::Hello { cursors, .. } => cursors.get(&room()).copied(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn told(event: &Event) -> Option<i64> {
+    match event {
+        Event::Message(message) => Some(message.seq.get()),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn the_highest_number_seen_is_the_next_cursor() {
+    let gateway = Gateway::start().await;
+    let mut options = options(vec![gateway.url()]);
+    options.cursors.insert(room(), seq(2));
+    let (client, mut events) = client::Client::connect(options);
+    let mut peer = gateway.welcome().await;
+    assert_eq!(cursor(&peer), Some(seq(2)));
+    peer.tell_raw(message(3, MessageId::from_u128(3))).await;
+    let (id, kind) = (MessageId::from_u128(4), EventKind::RoomDeleted);
+    peer.tell_raw(
+        protocol::Event {
+            room: room(),
+            seq: seq(4),
+            id,
+            from: me(),
+            at: 0,
+            kind,
+        }
+        .to_frame(),
+    )
+    .await;
+    until(&mut events, |event| {
+        matches!(event, Event::Room(_)).then_some(())
+    })
+    .await;
+    drop(peer);
+    let peer = gateway.welcome().await;
+    assert_eq!(cursor(&peer), Some(seq(4)));
+    assert_eq!(client.cursors().get(&room()), Some(&seq(4)));
+}
+
+#[tokio::test]
+async fn gaps_and_clamps_move_the_cursor() {
+    let gateway = Gateway::start().await;
+    let (_client, mut events) = connect(vec![gateway.url()]);
+    let mut peer = gateway.welcome().await;
+    peer.tell(&ServerFrame::Gap {
+        room: room(),
+        from: seq(1),
+        to: seq(90),
+    })
+    .await;
+    until(&mut events, |event| {
+        matches!(event, Event::Gap { .. }).then_some(())
+    })
+    .await;
+    drop(peer);
+    let mut peer = gateway.welcome().await;
+    assert_eq!(cursor(&peer), Some(seq(90)));
+    peer.tell(&ServerFrame::CursorClamped {
+        room: room(),
+        head: seq(40),
+    })
+    .await;
+    until(&mut events, |event| {
+        matches!(event, Event::CursorClamped { .. }).then_some(())
+    })
+    .await;
+    drop(peer);
+    assert_eq!(cursor(&gateway.welcome().await), Some(seq(40)));
+}
+
+/// Trap 13: what somebody has read is no number of the log.
+#[tokio::test]
+async fn trap_13_a_read_mark_is_no_cursor() {
+    let gateway = Gateway::start().await;
+    let (_client, mut events) = connect(vec![gateway.url()]);
+    let mut peer = gateway.welcome().await;
+    peer.tell_raw(message(3, MessageId::from_u128(3))).await;
+    peer.tell(&ServerFrame::Read {
+        room: room(),
+        user: me(),
+        upto: seq(99),
+    })
+    .await;
+    until(&mut events, |event| {
+        matches!(event, Event::Read { .. }).then_some(())
+    })
+    .await;
+    drop(peer);
+    assert_eq!(cursor(&gateway.welcome().await), Some(seq(3)));
+}
+
+/// An oracle can only count what it is told.
+#[tokio::test]
+async fn doubles_and_disorder_are_told_as_they_come() {
+    let gateway = Gateway::start().await;
+    let (_client, mut events) = connect(vec![gateway.url()]);
+    let mut peer = gateway.welcome().await;
+    for number in [1, 3, 2, 2] {
+        peer.tell_raw(message(number, MessageId::from_u128(9)))
+            .await;
+    }
+    for number in [1, 3, 2, 2] {
+        assert_eq!(until(&mut events, told).await, number);
+    }
+}
