@@ -1,4 +1,22 @@
 //! The classifier: reads its lanes, decides each command, gives it its seq, stores it, and sends it
 //! to the homes of the recipients.
+//!
+//! | module | what |
+//! | --- | --- |
+//! | [`room`] | the room as a pure state machine: who may do what |
+//! | [`pipeline`] | from a lane to the homes |
+//! | [`owner`] | which lanes are this process's |
+//! | [`signals`] | typing and read marks |
+//! | [`ports`], [`adapters`] | Kafka, Postgres and Redis behind narrow traits, and the real ones |
+//! | [`settings`], [`setup`], [`serve`] | the program |
 
+pub mod adapters;
+pub mod metrics;
+pub mod owner;
+pub mod pipeline;
+pub mod ports;
 pub mod room;
+pub mod serve;
+pub mod settings;
+pub mod setup;
+pub mod signals;

@@ -97,7 +97,10 @@ fn create(
     })
 }
 
-const FULL: Refusal = (RejectCode::RoomFull, "the room has as many members as it may");
+const FULL: Refusal = (
+    RejectCode::RoomFull,
+    "the room has as many members as it may",
+);
 
 /// A command of a member on an open room.
 fn change(
@@ -143,13 +146,20 @@ fn change(
             at_least(me, Role::Owner, "only owners may change roles")?;
             member(room, *user)?;
             if *role < Role::Owner && room.members.is_last_owner(*user) {
-                return Err((RejectCode::Forbidden, "a group needs an owner: name one first"));
+                return Err((
+                    RejectCode::Forbidden,
+                    "a group needs an owner: name one first",
+                ));
             }
             let (user, role) = (*user, *role);
             Ok(EventKind::RoleChanged { user, role })
         }
         CommandKind::Rename { name } => {
-            at_least(me, Role::Admin, "only admins and owners may rename the group")?;
+            at_least(
+                me,
+                Role::Admin,
+                "only admins and owners may rename the group",
+            )?;
             Ok(EventKind::Renamed { name: name.clone() })
         }
         CommandKind::DeleteRoom => {

@@ -84,9 +84,10 @@ impl Members {
         gone
     }
 
-    pub(super) fn set_role(&mut self, user: UserId, role: Role) {
-        if let Some(member) = Arc::make_mut(&mut self.by_user).get_mut(&user) {
-            member.role = role;
-        }
+    /// What the store has to know about it: whose stay, and which.
+    pub(super) fn set_role(&mut self, user: UserId, role: Role) -> Option<(UserId, Seq, Role)> {
+        let member = Arc::make_mut(&mut self.by_user).get_mut(&user)?;
+        member.role = role;
+        Some((user, member.joined, role))
     }
 }

@@ -25,6 +25,8 @@ pub struct Room {
     pub id: RoomId,
     /// Whether it is there.
     pub existence: Existence,
+    /// A group's name: what a notification shows first.
+    pub name: Arc<str>,
     /// The highest seq given out.
     pub head: Seq,
     /// Who is in.
@@ -42,8 +44,8 @@ pub struct Changes {
     pub opened: Vec<(UserId, Role)>,
     /// Stays that end with it.
     pub closed: Vec<StayClosed>,
-    /// Roles of present members that change.
-    pub roles: Vec<(UserId, Role)>,
+    /// Roles that change, each in the stay that began at the seq named.
+    pub roles: Vec<(UserId, Seq, Role)>,
     /// An older message that it changes.
     pub edit: Option<Edit>,
 }
@@ -72,6 +74,7 @@ impl Room {
         Self {
             id,
             existence: Existence::Absent,
+            name: Arc::default(),
             head: Seq::ZERO,
             members: Members::default(),
             ids: RecentIds::default(),
@@ -80,9 +83,16 @@ impl Room {
     }
 
     /// A room as it stands in the store.
-    pub fn loaded(id: RoomId, existence: Existence, head: Seq, members: Members) -> Self {
+    pub fn loaded(
+        id: RoomId,
+        existence: Existence,
+        name: &str,
+        head: Seq,
+        members: Members,
+    ) -> Self {
         Self {
             existence,
+            name: name.into(),
             head,
             members,
             ..Self::absent(id)
@@ -126,8 +136,11 @@ impl Room {
         let mut changes = Changes::default();
         match &event.kind {
             EventKind::Created {
-                room_kind, members, ..
+                room_kind,
+                name,
+                members,
             } => {
+                self.name = name.as_str().into();
                 self.existence = Existence::Open(*room_kind);
                 let role = |user| match room_kind {
                     RoomKind::Group if user == event.from => Role::Owner,
@@ -171,15 +184,15 @@ impl Room {
                     });
                 }
                 if let Some(owner) = owner {
-                    self.members.set_role(*owner, Role::Owner);
-                    changes.roles.push((*owner, Role::Owner));
+                    changes
+                        .roles
+                        .extend(self.members.set_role(*owner, Role::Owner));
                 }
             }
             EventKind::RoleChanged { user, role } => {
-                self.members.set_role(*user, *role);
-                changes.roles.push((*user, *role));
+                changes.roles.extend(self.members.set_role(*user, *role));
             }
-            EventKind::Renamed { .. } => {}
+            EventKind::Renamed { name } => self.name = name.as_str().into(),
             EventKind::RoomDeleted => {
                 self.existence = Existence::Deleted;
                 let stays = std::mem::take(&mut self.members);

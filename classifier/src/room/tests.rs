@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use proptest::prelude::*;
 use protocol::{
-    Command, CommandKind, Event, EventKind, MessageId, RejectCode, Role, RoomId, RoomKind, Seq,
-    UserId, VERSION,
+    Command, CommandKind, Event, MessageId, RejectCode, Role, RoomId, RoomKind, Seq, UserId,
+    VERSION,
 };
 
 use super::{Changes, Decision, Existence, RECENT_IDS, Room, Rules, decide};
@@ -346,9 +346,13 @@ fn the_last_owner_hands_ownership_on() {
     let mut script = Script::group();
     script.stored(1, role(3, Role::Admin));
     let left = script.stored(1, remove(1));
-    assert_eq!(left.roles, vec![(user(3), Role::Owner)], "admins come first");
+    assert_eq!(
+        left.roles,
+        vec![(user(3), seq(1), Role::Owner)],
+        "admins come first"
+    );
     let left = script.stored(3, remove(3));
-    assert_eq!(left.roles, vec![(user(2), Role::Owner)]);
+    assert_eq!(left.roles, vec![(user(2), seq(1), Role::Owner)]);
     script.stored(2, remove(2));
     assert!(script.room.members.is_empty());
 }

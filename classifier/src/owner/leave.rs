@@ -1,0 +1,128 @@
+//! Giving lanes up: at once when they are lost, after the last commit when they are handed over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use protocol::Lane;
+use tokio::sync::oneshot;
+
+use super::{Left, Owner};
+use crate::pipeline::context::Context;
+use crate::pipeline::progress::Progress;
+use crate::pipeline::worker::Order;
+use crate::ports::{Ledger, Outside};
+
+/// How long a hand-over waits for deliveries under way. What is not acknowledged by then is routed
+/// again by the next owner, and seen once.
+const SETTLE: Duration = Duration::from_millis(150);
+/// How long a worker may take over its last batch before the lane is released without it: the fence
+/// refuses that batch then.
+const LAST_BATCH: Duration = Duration::from_secs(2);
+
+impl<O: Outside> Owner<O> {
+    /// Takes lost lanes from their workers.
+    pub(super) fn drop_lost(&mut self) {
+        let lost: Vec<Lane> = self
+            .own
+            .iter()
+            .filter(|(_, own)| own.progress.is_lost() && !own.leaving)
+            .map(|(lane, _)| *lane)
+            .collect();
+        for lane in lost {
+            self.leave(lane, false);
+        }
+    }
+
+    /// Starts to give a lane up, without waiting: the others must be renewed meanwhile. It counts
+    /// as owned until its worker has let go of it.
+    pub(super) fn leave(&mut self, lane: Lane, release: bool) {
+        let Some(own) = self.own.get(&lane).filter(|own| !own.leaving) else {
+            return;
+        };
+        let progress = Arc::clone(&own.progress);
+        let Some(dropped) = self.drop_orders(lane) else {
+            // Its worker has too many orders waiting: the next turn tries again.
+            return;
+        };
+        if let Some(own) = self.own.get_mut(&lane) {
+            own.leaving = true;
+        }
+        let context = Arc::clone(&self.context);
+        let (left, epoch) = (self.left.0.clone(), progress.epoch);
+        tokio::spawn(async move {
+            for_all(dropped).await;
+            if release {
+                hand_over(&context, &progress).await;
+            }
+            // Nobody listens once the owner has stopped.
+            let _ = left.send(Left { lane, epoch }).await;
+        });
+    }
+
+    /// Tells worker and signals task to drop a lane; what they answer through.
+    fn drop_orders(&self, lane: Lane) -> Option<[oneshot::Receiver<()>; 2]> {
+        let worker = self.worker(lane)?.try_reserve().ok()?;
+        let signals = self.signals.try_reserve().ok()?;
+        let (first, worker_done) = oneshot::channel();
+        let (second, signals_done) = oneshot::channel();
+        worker.send(Order::Drop(lane, first));
+        signals.send(Order::Drop(lane, second));
+        Some([worker_done, signals_done])
+    }
+
+    /// A lane has been given up.
+    pub(super) fn forget(&mut self, left: &Left) {
+        let Some(own) = self.own.remove(&left.lane) else {
+            return;
+        };
+        tracing::info!(lane = %left.lane, epoch = left.epoch, "lane left");
+        if own.progress.is_lost() {
+            self.lost.insert(left.lane, left.epoch);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The process stops: every lane is handed over after its last commit, then nobody counts on
+    /// this process any more.
+    pub(super) async fn leave_all(mut self) {
+        let lanes: Vec<Lane> = self.own.keys().copied().collect();
+        let mut leaving = Vec::new();
+        for lane in lanes {
+            let Some(own) = self.own.remove(&lane) else {
+                continue;
+            };
+            let dropped = self.drop_orders(lane);
+            let context = Arc::clone(&self.context);
+            leaving.push(async move {
+                if let Some(dropped) = dropped {
+                    let _ = tokio::time::timeout(LAST_BATCH, for_all(dropped)).await;
+                }
+                hand_over(&context, &own.progress).await;
+            });
+        }
+        join_all(leaving).await;
+        if let Err(error) = self.context.ledger.leave(&self.context.name).await {
+            tracing::warn!(%error, "still on the list of classifiers until the lease runs out");
+        }
+    }
+}
+
+async fn for_all(dropped: [oneshot::Receiver<()>; 2]) {
+    for done in dropped {
+        // An error means that the task has ended: it holds nothing any more.
+        let _ = done.await;
+    }
+}
+
+async fn hand_over<O: Outside>(context: &Context<O>, progress: &Progress) {
+    let _ = tokio::time::timeout(SETTLE, progress.settled()).await;
+    let (lane, epoch) = (progress.lane, progress.epoch);
+    let routed = progress.routed().min(progress.applied());
+    let released = context.ledger.release(&context.name, lane, epoch, routed);
+    match released.await {
+        Ok(true) => tracing::info!(%lane, epoch, routed, "lane released"),
+        Ok(false) => tracing::info!(%lane, epoch, "lane was not held any more"),
+        Err(error) => tracing::warn!(%lane, %error, "lane not released: its lease runs out"),
+    }
+}

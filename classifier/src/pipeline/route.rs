@@ -1,0 +1,213 @@
+//! After the commit: each event goes to the homes of its recipients, one record per event and home,
+//! or to `chat-push` for those without a route. In the order of the commits.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use protocol::{
+    DeliveryHeaders, Event, EventKind, Home, MAX_RECIPIENTS_PER_RECORD, PushRecord, UserId,
+};
+use tokio::sync::mpsc;
+
+use super::backoff::{Backoff, Stopped};
+use super::context::Context;
+use super::decide::{Audience, Step};
+use super::progress::Progress;
+use crate::ports::{LogError, Outgoing, Outside, Publish, Routes, Sink};
+
+/// The longest beginning of a body in a notification, in characters.
+const PREVIEW_CHARS: usize = 120;
+
+/// A batch that was committed; from here on it may be seen (I3).
+pub struct Committed {
+    /// When.
+    pub at: Instant,
+    /// Its events, in the order of the steps that deliver them.
+    pub events: Vec<Event>,
+    /// What to do.
+    pub steps: Vec<Step>,
+    /// How far it takes each lane.
+    pub upto: Vec<(Arc<Progress>, i64)>,
+}
+
+/// One thing to send, kept until it is acknowledged.
+pub enum Item {
+    /// An event, to whoever may see it; and its answer.
+    Event(Box<Event>, Audience, Option<Outgoing>),
+    /// A record whose place does not depend on routes.
+    Record(Outgoing),
+}
+
+/// One record's acknowledgement.
+pub type Ack = Pin<Box<dyn Future<Output = Result<(), LogError>> + Send>>;
+
+/// A batch whose records are queued.
+pub struct Sent {
+    /// When it was committed.
+    pub at: Instant,
+    /// What was sent, with what is to be waited for.
+    pub items: Vec<(Item, Vec<Ack>)>,
+    /// How far it takes each lane.
+    pub upto: Vec<(Arc<Progress>, i64)>,
+}
+
+/// Routes batches as they are committed, without waiting for acknowledgements: those are
+/// [`settle`](super::settle)'s. Ends when the worker has.
+pub async fn run<O: Outside>(
+    context: Arc<Context<O>>,
+    mut committed: mpsc::Receiver<Committed>,
+    out: mpsc::Sender<Sent>,
+) {
+    while let Some(batch) = committed.recv().await {
+        let items = items(batch.events, batch.steps);
+        let Ok(homes) = homes_of(&context, &items).await else {
+            return;
+        };
+        let items = items
+            .into_iter()
+            .map(|item| {
+                let acks = send(&context, &item, &homes);
+                (item, acks)
+            })
+            .collect();
+        let (at, upto) = (batch.at, batch.upto);
+        if out.send(Sent { at, items, upto }).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn items(events: Vec<Event>, steps: Vec<Step>) -> Vec<Item> {
+    let mut events = events.into_iter();
+    steps
+        .into_iter()
+        .filter_map(|step| match step {
+            Step::Stored(audience, answer) => {
+                let event = Box::new(events.next()?);
+                Some(Item::Event(event, audience, answer))
+            }
+            Step::Again(event, audience, answer) => Some(Item::Event(event, audience, answer)),
+            Step::Send(record) => Some(Item::Record(record)),
+        })
+        .collect()
+}
+
+/// The homes of all recipients, read after the commit (§4). Redis unreachable: again, until it is
+/// back; the lanes wait, nothing is lost.
+pub(super) async fn homes_of<O: Outside>(
+    context: &Context<O>,
+    items: &[Item],
+) -> Result<HashMap<UserId, Vec<Home>>, Stopped> {
+    let mut users: Vec<UserId> = Vec::new();
+    for item in items {
+        if let Item::Event(_, audience, _) = item {
+            users.extend_from_slice(&audience.recipients);
+        }
+    }
+    users.sort_unstable();
+    users.dedup();
+    if users.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut backoff = Backoff::default();
+    loop {
+        match context.routes.homes(&users).await {
+            Ok(homes) => return Ok(homes),
+            Err(error) => {
+                context.metrics.route_failures.inc();
+                tracing::warn!(%error, users = users.len(), "routes were not read");
+                backoff.wait(&context.stop).await?;
+            }
+        }
+    }
+}
+
+/// Queues an item's records, in this call.
+pub(super) fn send<O: Outside>(
+    context: &Context<O>,
+    item: &Item,
+    homes: &HashMap<UserId, Vec<Home>>,
+) -> Vec<Ack> {
+    let mut acks: Vec<Ack> = Vec::new();
+    let mut publish = |record: Outgoing| {
+        match record.sink {
+            Sink::Home(_) => context.metrics.to_homes.inc(),
+            Sink::Push => context.metrics.pushed.inc(),
+            Sink::Dlq => {}
+        }
+        acks.push(Box::pin(context.publish.publish(record)));
+    };
+    match item {
+        Item::Record(record) => publish(record.clone()),
+        Item::Event(event, audience, answer) => {
+            deliver(event, audience, homes, &mut publish);
+            if let Some(answer) = answer {
+                publish(answer.clone());
+            }
+        }
+    }
+    acks
+}
+
+fn deliver(
+    event: &Event,
+    audience: &Audience,
+    homes: &HashMap<UserId, Vec<Home>>,
+    publish: &mut impl FnMut(Outgoing),
+) {
+    let mut by_home: BTreeMap<Home, Vec<UserId>> = BTreeMap::new();
+    for user in &*audience.recipients {
+        match homes.get(user).map(Vec::as_slice).unwrap_or_default() {
+            // The sender is never pushed (I8).
+            [] if *user == event.from => {}
+            [] => publish(push(event, audience, *user)),
+            homes => {
+                for home in homes {
+                    by_home.entry(*home).or_default().push(*user);
+                }
+            }
+        }
+    }
+    if by_home.is_empty() {
+        return;
+    }
+    // Serialised once: the same bytes for every home, and on every socket.
+    let frame = event.to_frame();
+    for (home, users) in by_home {
+        for users in users.chunks(MAX_RECIPIENTS_PER_RECORD) {
+            publish(Outgoing {
+                sink: Sink::Home(home),
+                key: None,
+                headers: DeliveryHeaders::event(event.room, event.seq, users.to_vec()).encode(),
+                payload: Some(frame.clone()),
+            });
+        }
+    }
+}
+
+fn push(event: &Event, audience: &Audience, user: UserId) -> Outgoing {
+    let preview = match &event.kind {
+        EventKind::Message { body, .. } => body.chars().take(PREVIEW_CHARS).collect(),
+        other => other.word().to_owned(),
+    };
+    let record = PushRecord {
+        user,
+        room: event.room,
+        seq: event.seq,
+        title: audience.title.to_string(),
+        preview,
+        at: event.at,
+        check: false,
+    };
+    Outgoing {
+        sink: Sink::Push,
+        key: Some(Bytes::from(user.to_string())),
+        headers: Vec::new(),
+        // Texts and numbers only: nothing that JSON can't write.
+        payload: Some(Bytes::from(serde_json::to_vec(&record).unwrap_or_default())),
+    }
+}

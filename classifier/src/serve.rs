@@ -1,0 +1,181 @@
+//! Puts a classifier together and runs it until it is asked to stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Address, DeliveryHeaders, Home};
+use routing::{Redis, RouteTable, RoutingError};
+use service::admin::{AdminServer, BindError};
+use service::clock::Clock;
+use service::kafka::{Admin, Consumer, KafkaError, Producer, Topics};
+use service::lifecycle::{Failure, Lifecycle};
+use service::metrics::Metrics;
+use service::readiness::{Condition, Readiness};
+use store::{Store, StoreError};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::{KafkaLanes, KafkaPublish, RedisRoutes, Servers};
+use crate::metrics::ClassifierMetrics;
+use crate::owner::Owner;
+use crate::pipeline::backoff::Backoff;
+use crate::pipeline::context::Context;
+use crate::pipeline::worker::Worker;
+use crate::pipeline::{route, settle};
+use crate::ports::{Outgoing, Outside, Publish, Sink};
+use crate::room::Rules;
+use crate::settings::Settings;
+use crate::signals::Signals;
+
+/// A record that is not acknowledged for so long is sent again.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the brokers may take over the first question.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Batches that wait for their router, and for their acknowledgements: enough to hide a slow one,
+/// little enough that the lanes feel it soon.
+const COMMITTED: usize = 2;
+const SENT: usize = 8;
+
+/// Why it does not run, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The admin port.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// Kafka.
+    #[error("Kafka can't be used")]
+    Kafka(#[from] KafkaError),
+    /// Postgres.
+    #[error("Postgres can't be used")]
+    Store(#[from] StoreError),
+    /// Redis.
+    #[error("Redis can't be used")]
+    Routing(#[from] RoutingError),
+    /// The topic has another number of partitions than the settings say.
+    #[error("lanes = {wanted}, but chat-send has {has} partitions")]
+    Lanes {
+        /// As the settings say.
+        wanted: i32,
+        /// As Kafka says.
+        has: usize,
+    },
+    /// Signals can't be heard.
+    #[error("signals can't be heard")]
+    Signals(#[from] std::io::Error),
+    /// A task failed, or the stop took too long.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+/// The producer can't go on.
+#[derive(Debug, thiserror::Error)]
+#[error("the producer failed for good")]
+struct ProducerFailed;
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(settings: Settings) -> Result<(), ServeError> {
+    let lifecycle = Lifecycle::new(settings.drain);
+    lifecycle.hear_signals()?;
+    let admin_server = AdminServer::bind(&settings.admin).await?;
+    let metrics = Metrics::new();
+    let readiness = Readiness::new();
+    let ready = readiness.condition("lanes");
+    let kafka = readiness.condition("kafka");
+    admin_server.start(&lifecycle, metrics.clone(), readiness);
+
+    let topics = Topics::new(&settings.kafka.topic_prefix);
+    let producer = Producer::start(&settings.kafka, &settings.name, MESSAGE_TIMEOUT)?;
+    let consumer = Consumer::start(&settings.kafka, "classifier", &settings.name)?;
+    let admin = Admin::connect(&settings.kafka, DEADLINE)?;
+    let has = admin.partitions(topics.send()).await?;
+    if i32::try_from(has) != Ok(settings.lanes) {
+        let wanted = settings.lanes;
+        return Err(ServeError::Lanes { wanted, has });
+    }
+    let fatal = CancellationToken::new();
+    let context = Arc::new(Context::<Servers> {
+        ledger: Store::connect(&settings.store).await?,
+        source: KafkaLanes::new(consumer, admin, topics.clone()),
+        publish: KafkaPublish::new(producer.clone(), topics.clone(), fatal.clone()),
+        routes: RedisRoutes(RouteTable::new(&Redis::connect(&settings.redis)?)),
+        name: settings.name.clone(),
+        lanes: settings.lanes,
+        rules: Rules {
+            group_limit: settings.group_limit,
+        },
+        topic: topics.send().to_string(),
+        metrics: ClassifierMetrics::new(&metrics),
+        stop: lifecycle.drain().clone(),
+    });
+    let stop = lifecycle.drain().clone();
+    lifecycle.spawn("producer", async move {
+        tokio::select! {
+            () = fatal.cancelled() => Err(ProducerFailed),
+            () = stop.cancelled() => Ok(()),
+        }
+    });
+    lifecycle.support("first record", first_record(Arc::clone(&context), kafka));
+    tracing::info!(name = settings.name, workers = settings.workers, "starts");
+    start(
+        &lifecycle,
+        &context,
+        settings.workers,
+        Clock::system(),
+        |owner| owner.ready_when(ready),
+    );
+    lifecycle.wait().await?;
+    producer.flush(Duration::from_secs(1)).await;
+    Ok(())
+}
+
+/// An idempotent producer's first record takes up to a second: it shall not be somebody's message.
+/// An answer to nobody on the broadcast partition, where every reader drops it.
+async fn first_record(context: Arc<Context<Servers>>, ready: Condition) {
+    let mut backoff = Backoff::default();
+    let record = Outgoing {
+        sink: Sink::Home(Home(0)),
+        key: None,
+        headers: DeliveryHeaders::answer(Address::nil()).encode(),
+        payload: None,
+    };
+    while let Err(error) = context.publish.publish(record.clone()).await {
+        ready.miss(error.to_string());
+        if backoff.wait(&context.stop).await.is_err() {
+            break;
+        }
+    }
+    ready.meet();
+    std::future::pending().await
+}
+
+/// Starts every task of the pipeline: per worker one that appends, one that routes and one that
+/// settles; one for signals; one that owns the lanes. On the drain the owner gives the lanes back and
+/// ends; the others end when what feeds them has.
+pub fn start<O: Outside>(
+    lifecycle: &Lifecycle,
+    context: &Arc<Context<O>>,
+    workers: usize,
+    clock: Clock,
+    finish: impl FnOnce(Owner<O>) -> Owner<O>,
+) {
+    // Every lane may have a take and a drop waiting.
+    let orders = usize::try_from(context.lanes).unwrap_or(1).max(1) * 2;
+    let mut to_workers = Vec::with_capacity(workers);
+    for number in 0..workers {
+        let (to_worker, worker_orders) = mpsc::channel(orders);
+        let (to_router, committed) = mpsc::channel(COMMITTED);
+        let (to_settle, sent) = mpsc::channel(SENT);
+        to_workers.push(to_worker);
+        let worker = Worker::new(Arc::clone(context), worker_orders, to_router);
+        lifecycle.spawn(format!("append-{number}"), worker.run());
+        let router = route::run(Arc::clone(context), committed, to_settle);
+        lifecycle.spawn(format!("route-{number}"), router);
+        let settling = settle::run(Arc::clone(context), sent);
+        lifecycle.spawn(format!("settle-{number}"), settling);
+    }
+    let (to_signals, signal_orders) = mpsc::channel(orders);
+    let signals = Signals::new(Arc::clone(context), clock, signal_orders);
+    lifecycle.spawn("signals", signals.run());
+    let owner = finish(Owner::new(Arc::clone(context), to_workers, to_signals));
+    lifecycle.spawn("owner", owner.run());
+}

@@ -1,0 +1,175 @@
+//! The classifier's settings.
+
+use std::time::Duration;
+
+use routing::RedisSettings;
+use service::kafka::KafkaSettings;
+use service::settings::{AdminSettings, Key, Values};
+use store::StoreSettings;
+
+/// Its keys, beside those of Kafka, the admin port and logs.
+pub const KEYS: &[Key] = &[
+    Key::bare(
+        "classifier.name",
+        "name that it owns lanes under; each process its own [default: HOSTNAME-PID]",
+    ),
+    Key::new(
+        "classifier.workers",
+        "4",
+        "append workers: batches that commit side by side",
+    ),
+    Key::new("classifier.drain", "10s", "how long a stop may take"),
+    Key::new("group.limit", "100", "the most members of a group"),
+    Key::new("lanes", "24", "partitions of chat-send and chat-signal"),
+    Key::new(
+        "homes",
+        "64",
+        "partitions of chat-receive beside the broadcast partition",
+    ),
+    Key::new(
+        "kafka.replication",
+        "1",
+        "copies of each partition, for setup; 3 in production",
+    ),
+    Key::new(
+        "kafka.min_insync",
+        "1",
+        "copies that must have a record before it is accepted, for setup; 2 in production",
+    ),
+    Key::secret(
+        "postgres.url",
+        "postgres://user:password@host:port/database",
+    ),
+    Key::new("postgres.pool", "16", "connections to Postgres"),
+    Key::secret("redis.url", "redis://host:port"),
+    Key::new("redis.key_prefix", "", "stands before every key in Redis"),
+];
+
+/// Sections of other programs that may share the file and the environment.
+pub const ELSEWHERE: &[&str] = &["was.", "auth.", "client.", "push.", "dev."];
+
+/// Everything that the classifier is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The owner of its lanes.
+    pub name: String,
+    /// Append workers.
+    pub workers: usize,
+    /// How long a stop may take.
+    pub drain: Duration,
+    /// The most members of a group.
+    pub group_limit: usize,
+    /// Partitions of `chat-send`.
+    pub lanes: i32,
+    /// Partitions of `chat-receive`, the broadcast partition left out.
+    pub homes: usize,
+    /// Copies of each partition.
+    pub replication: u16,
+    /// Copies that must have a record.
+    pub min_insync: u16,
+    /// Kafka.
+    pub kafka: KafkaSettings,
+    /// Postgres.
+    pub store: StoreSettings,
+    /// Redis.
+    pub redis: RedisSettings,
+    /// Health and metrics.
+    pub admin: AdminSettings,
+}
+
+impl Settings {
+    /// Reads them, noting every mistake.
+    pub fn read(values: &mut Values) -> Self {
+        let replication = values.within("kafka.replication", 1..=32);
+        let min_insync = values.within("kafka.min_insync", 1..=32);
+        if min_insync > replication {
+            values.mistake("kafka.min_insync", "must not be above kafka.replication");
+        }
+        let store = StoreSettings {
+            pool_size: values.within("postgres.pool", 2..=1_000),
+            ..StoreSettings::new(values.get::<String>("postgres.url"))
+        };
+        Self {
+            name: values.optional("classifier.name").unwrap_or_else(own_name),
+            workers: values.within("classifier.workers", 1..=64),
+            drain: values.get("classifier.drain"),
+            // One record holds the event that made a group: its members must fit.
+            group_limit: values.within("group.limit", 2..=10_000),
+            lanes: values.within("lanes", 1..=10_000),
+            homes: values.within("homes", 1..=10_000),
+            replication,
+            min_insync,
+            kafka: KafkaSettings::read(values),
+            store,
+            redis: RedisSettings {
+                url: values.get("redis.url"),
+                key_prefix: values.text("redis.key_prefix"),
+            },
+            admin: AdminSettings::read(values),
+        }
+    }
+}
+
+/// Two processes of one name would take each other's lanes without end.
+fn own_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "classifier",
+        host => host,
+    };
+    format!("{host}-{}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+
+    fn mistakes(args: &[&str]) -> String {
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let tables: &[&[Key]] = &[KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
+        let mut values = Values::load_from(tables, ELSEWHERE, args, []);
+        let _ = Settings::read(&mut values);
+        values
+            .finish()
+            .err()
+            .map(|m| m.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_once() {
+        let told = mistakes(&[
+            "--lanes",
+            "0",
+            "--kafka-min-insync",
+            "2",
+            "--group-limit",
+            "x",
+        ]);
+        for name in [
+            "lanes",
+            "kafka.min_insync",
+            "group.limit",
+            "kafka.brokers",
+            "postgres.url",
+            "redis.url",
+        ] {
+            assert!(told.contains(name), "{name} is not in:\n{told}");
+        }
+    }
+
+    #[test]
+    fn defaults_and_three_addresses_are_enough() {
+        let told = mistakes(&[
+            "--kafka-brokers",
+            "127.0.0.1:9092",
+            "--postgres-url",
+            "postgres://u@127.0.0.1/d",
+            "--redis-url",
+            "redis://127.0.0.1",
+        ]);
+        assert_eq!(told, "");
+    }
+}

@@ -1,0 +1,275 @@
+//! Typing and read marks: from `chat-signal` to the members who are connected. They have no seq and
+//! no part in I5; what is lost of them is lost.
+//!
+//! Read marks are stored first (highest wins, never above the head), coalesced: of many marks of one
+//! user in one room only the highest of a window is written.
+
+mod window;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::select_all;
+use protocol::{DeliveryHeaders, Home, Lane, RoomId, ServerFrame, UserId};
+use service::clock::Clock;
+use store::StoredRoom;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+
+use crate::pipeline::backoff::Backoff;
+use crate::pipeline::context::Context;
+use crate::pipeline::worker::{Order, Taken};
+use crate::ports::{
+    Feed, Incoming, Lanes, Ledger, LogError, Outgoing, Outside, Publish, Routes, Sink, Source,
+};
+use window::Window;
+
+/// How long signals are collected before they are stored and sent together.
+const WINDOW: Duration = Duration::from_millis(50);
+/// The most that one window takes.
+const MAX_SIGNALS: usize = 2_000;
+/// Between two commits of where to read on.
+const COMMITS: Duration = Duration::from_secs(1);
+
+type FeedOf<O> = <<O as Outside>::Lanes as Lanes>::Feed;
+
+/// The task for typing and read marks of all of this process's lanes.
+pub struct Signals<O: Outside> {
+    context: Arc<Context<O>>,
+    clock: Clock,
+    orders: mpsc::Receiver<Order<FeedOf<O>>>,
+    feeds: BTreeMap<Lane, FeedOf<O>>,
+    /// The next offset of each lane, behind what is done.
+    next: BTreeMap<Lane, i64>,
+    commits: Instant,
+}
+
+/// A frame for some users.
+struct Frame {
+    room: RoomId,
+    frame: ServerFrame,
+    to: Vec<UserId>,
+}
+
+impl<O: Outside> Signals<O> {
+    /// A task without lanes.
+    pub fn new(
+        context: Arc<Context<O>>,
+        clock: Clock,
+        orders: mpsc::Receiver<Order<FeedOf<O>>>,
+    ) -> Self {
+        Self {
+            context,
+            clock,
+            orders,
+            feeds: BTreeMap::new(),
+            next: BTreeMap::new(),
+            commits: Instant::now(),
+        }
+    }
+
+    /// Works until the owner is gone.
+    pub async fn run(mut self) {
+        loop {
+            let woken = tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(order) => Err(order),
+                    None => return,
+                },
+                (lane, record) = first(&mut self.feeds) => Ok((lane, record)),
+            };
+            match woken {
+                Err(order) => self.obey(order),
+                Ok((lane, record)) => {
+                    let window = self.collect(lane, record).await;
+                    self.finish(window).await;
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order<FeedOf<O>>) {
+        match order {
+            Order::Take(Taken { progress, feed }) => {
+                self.feeds.insert(progress.lane, feed);
+                self.next.remove(&progress.lane);
+            }
+            Order::Drop(lane, done) => {
+                self.feeds.remove(&lane);
+                self.next.remove(&lane);
+                // Nobody listens when the owner has gone.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// What comes within a window after the first signal.
+    async fn collect(&mut self, lane: Lane, record: Result<Incoming, LogError>) -> Window {
+        let mut window = Window::default();
+        self.take(&mut window, lane, record);
+        let end = Instant::now() + WINDOW;
+        while window.taken() < MAX_SIGNALS {
+            let Ok((lane, record)) = timeout_at(end, first(&mut self.feeds)).await else {
+                break;
+            };
+            self.take(&mut window, lane, record);
+        }
+        window
+    }
+
+    fn take(&mut self, window: &mut Window, lane: Lane, record: Result<Incoming, LogError>) {
+        match record {
+            Ok(record) => {
+                self.next.insert(lane, record.offset + 1);
+                let payload = record.payload.as_deref().unwrap_or_default();
+                window.take(payload, self.clock.wall_ms());
+            }
+            Err(error) => {
+                // The lane's commands go on; its signals come back with its next owner.
+                tracing::warn!(%lane, %error, "a lane's signals can't be read");
+                self.feeds.remove(&lane);
+            }
+        }
+    }
+
+    /// Stores marks, sends what is to be seen, notes where to read on.
+    async fn finish(&mut self, window: Window) {
+        let mut backoff = Backoff::default();
+        loop {
+            match self.frames(&window).await {
+                Ok(frames) => {
+                    self.send(frames).await;
+                    break;
+                }
+                Err(error) => {
+                    self.context.metrics.read_failures.inc();
+                    tracing::warn!(%error, kind = error.label(), "signals wait for Postgres");
+                    if !error.is_transient() || backoff.wait(&self.context.stop).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        let count = |outcome, n| {
+            let counter = self.context.metrics.signals.with_label_values(&[outcome]);
+            counter.inc_by(n);
+        };
+        count("stale", window.stale);
+        count("undecodable", window.undecodable);
+        count("coalesced", window.coalesced);
+        if self.commits.elapsed() >= COMMITS {
+            self.commits = Instant::now();
+            let next: Vec<(Lane, i64)> = self.next.iter().map(|(l, n)| (*l, *n)).collect();
+            if let Err(error) = self.context.source.commit(Source::Signals, &next).await {
+                self.context.metrics.commit_failures.inc();
+                tracing::warn!(%error, "offsets of signals were not committed");
+            }
+        }
+    }
+
+    /// What members get to see: the marks that rose, and who is typing. Only members are heard, and
+    /// only members hear them (I12).
+    async fn frames(&mut self, window: &Window) -> Result<Vec<Frame>, store::StoreError> {
+        let marks: Vec<_> = window.marks().collect();
+        let rose = match marks.is_empty() {
+            true => Vec::new(),
+            false => self.context.ledger.raise_marks(&marks).await?,
+        };
+        let mut ids: HashSet<RoomId> = rose.iter().map(|mark| mark.room).collect();
+        ids.extend(window.typing().map(|(room, _)| room));
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<RoomId> = ids.into_iter().collect();
+        let rooms = self.context.ledger.load_rooms(&ids).await?;
+        let members = |room: RoomId| rooms.get(&room).map(members).unwrap_or_default();
+        let mut frames = Vec::new();
+        for mark in rose {
+            let (room, user, upto) = (mark.room, mark.user, mark.upto);
+            let frame = ServerFrame::Read { room, user, upto };
+            let to = members(room);
+            frames.push(Frame { room, frame, to });
+        }
+        for (room, user) in window.typing() {
+            let mut to = members(room);
+            if !to.contains(&user) {
+                continue;
+            }
+            to.retain(|member| *member != user);
+            let frame = ServerFrame::Typing { room, user };
+            frames.push(Frame { room, frame, to });
+        }
+        Ok(frames)
+    }
+
+    async fn send(&mut self, frames: Vec<Frame>) {
+        let mut users: Vec<UserId> = frames.iter().flat_map(|f| f.to.iter().copied()).collect();
+        users.sort_unstable();
+        users.dedup();
+        if users.is_empty() {
+            return;
+        }
+        let homes = match self.context.routes.homes(&users).await {
+            Ok(homes) => homes,
+            Err(error) => {
+                self.context.metrics.route_failures.inc();
+                tracing::warn!(%error, "signals were dropped: routes were not read");
+                return;
+            }
+        };
+        let mut acks = Vec::new();
+        for frame in frames {
+            let bytes = frame.frame.encode();
+            self.context
+                .metrics
+                .signals
+                .with_label_values(&["sent"])
+                .inc();
+            for (home, users) in by_home(&frame.to, &homes) {
+                acks.push(self.context.publish.publish(Outgoing {
+                    sink: Sink::Home(home),
+                    key: None,
+                    headers: DeliveryHeaders::signal(frame.room, users).encode(),
+                    payload: Some(bytes.clone()),
+                }));
+            }
+        }
+        for ack in acks {
+            // Waited for so that a slow Kafka slows the reading; not repeated.
+            if let Err(error) = ack.await {
+                tracing::debug!(%error, "a signal was not delivered");
+            }
+        }
+    }
+}
+
+fn members(room: &StoredRoom) -> Vec<UserId> {
+    match room.deleted {
+        Some(_) => Vec::new(),
+        None => room.members.iter().map(|(user, ..)| *user).collect(),
+    }
+}
+
+fn by_home(users: &[UserId], homes: &HashMap<UserId, Vec<Home>>) -> BTreeMap<Home, Vec<UserId>> {
+    let mut by_home: BTreeMap<Home, Vec<UserId>> = BTreeMap::new();
+    for user in users {
+        for home in homes.get(user).into_iter().flatten() {
+            by_home.entry(*home).or_default().push(*user);
+        }
+    }
+    by_home
+}
+
+/// The first signal of any lane. Without lanes, waits for ever: only an order changes that.
+async fn first<F: Feed>(feeds: &mut BTreeMap<Lane, F>) -> (Lane, Result<Incoming, LogError>) {
+    if feeds.is_empty() {
+        return std::future::pending().await;
+    }
+    let waiting = feeds.iter_mut().map(|(lane, feed)| {
+        let lane = *lane;
+        Box::pin(async move { (lane, feed.recv().await) })
+    });
+    select_all(waiting).await.0
+}
