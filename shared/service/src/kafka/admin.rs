@@ -52,11 +52,12 @@ impl Admin {
     }
 
     /// Makes the topics that are missing; one that is there with another number of partitions is
-    /// an error. Safe to repeat, and side by side. Returns when every partition can be used.
+    /// an error. Safe to repeat, and side by side. Returns when a broker knows each of them with
+    /// all its leaders.
     pub async fn ensure_topics(&self, topics: &[TopicSpec]) -> Result<(), KafkaError> {
         for topic in topics {
             let created = self.create(topic).await?;
-            let has = self.described(&topic.name, created).await?.partitions;
+            let has = self.described(&topic.name, Expected::Yes).await?.partitions;
             if has != topic.partitions {
                 return Err(KafkaError::Partitions {
                     topic: topic.name.clone(),
@@ -101,7 +102,8 @@ impl Admin {
         }
     }
 
-    /// Deletes topics; those that do not exist are no error.
+    /// Deletes topics; those that do not exist are no error. Returns when a broker has forgotten
+    /// them: the controller answers before the brokers have.
     pub async fn delete_topics(&self, names: &[&str]) -> Result<(), KafkaError> {
         let asked = format!("deletion of topics {}", names.join(", "));
         let until = Instant::now() + self.deadline;
@@ -113,7 +115,7 @@ impl Admin {
                         Err((name, code)) => Some(format!("{name}: {code}")),
                     });
                     match failed {
-                        None => return Ok(()),
+                        None => break,
                         Some(failed) => failed,
                     }
                 }
@@ -121,20 +123,30 @@ impl Admin {
             };
             self.again(until, &asked, last).await?;
         }
+        for name in names {
+            loop {
+                let last = match self.described(name, Expected::No).await {
+                    Err(KafkaError::NoTopic(_)) => break,
+                    Ok(_) => format!("{name} is still known"),
+                    Err(error) => return Err(error),
+                };
+                self.again(until, &asked, last).await?;
+            }
+        }
+        Ok(())
     }
 
     /// The topic's id: another one after the topic was deleted and made again.
     pub async fn topic_id(&self, name: &str) -> Result<String, KafkaError> {
-        Ok(self.described(name, false).await?.id)
+        Ok(self.described(name, Expected::No).await?.id)
     }
 
     /// How many partitions the topic has.
     pub async fn partitions(&self, name: &str) -> Result<usize, KafkaError> {
-        Ok(self.described(name, false).await?.partitions)
+        Ok(self.described(name, Expected::No).await?.partitions)
     }
 
-    /// `expected`: it was just made, so that a broker that does not know it yet is asked again.
-    async fn described(&self, name: &str, expected: bool) -> Result<Described, KafkaError> {
+    async fn described(&self, name: &str, expected: Expected) -> Result<Described, KafkaError> {
         let asked = format!("a description of topic {name}");
         let until = Instant::now() + self.deadline;
         loop {
@@ -147,8 +159,11 @@ impl Admin {
                         Err(DescribeError::Other("the call was dropped".to_owned()))
                     });
             let last = match answer {
+                Ok(described) if expected == Expected::Yes && described.leaderless > 0 => {
+                    format!("{} partitions have no leader yet", described.leaderless)
+                }
                 Ok(described) => return Ok(described),
-                Err(DescribeError::NoSuchTopic) if !expected => {
+                Err(DescribeError::NoSuchTopic) if expected == Expected::No => {
                     return Err(KafkaError::NoTopic(name.to_owned()));
                 }
                 Err(DescribeError::NoSuchTopic) => "it is not known yet".to_owned(),
@@ -171,6 +186,14 @@ impl Admin {
         tokio::time::sleep(AGAIN).await;
         Ok(())
     }
+}
+
+/// Whether a topic is known to be there. The controller has it before the brokers have, also for
+/// who is told that another one has made it: "no such topic" then means "ask again".
+#[derive(Clone, Copy, PartialEq)]
+enum Expected {
+    Yes,
+    No,
 }
 
 fn options() -> AdminOptions {

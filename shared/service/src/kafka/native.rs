@@ -20,6 +20,8 @@ pub(super) struct Described {
     /// Changes when the topic is deleted and made again.
     pub(super) id: String,
     pub(super) partitions: usize,
+    /// How many of them have no leader at the moment.
+    pub(super) leaderless: usize,
 }
 
 /// A failed question, by librdkafka's code.
@@ -113,10 +115,14 @@ unsafe fn read_description(event: *mut sys::rd_kafka_event_t) -> Result<Describe
         }
         let id = sys::rd_kafka_Uuid_base64str(sys::rd_kafka_TopicDescription_topic_id(topic));
         let mut partitions = 0;
-        sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+        let infos = sys::rd_kafka_TopicDescription_partitions(topic, &raw mut partitions);
+        let leaderless = (0..partitions)
+            .filter(|index| sys::rd_kafka_TopicPartitionInfo_leader(*infos.add(*index)).is_null())
+            .count();
         Ok(Described {
             id: text(id),
             partitions,
+            leaderless,
         })
     }
 }
