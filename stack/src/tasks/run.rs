@@ -79,8 +79,8 @@ fn welcome(cluster: &Cluster, space: &stack::Space) {
     println!();
     println!("Ready. The gateways listen on {}", urls.join(", "));
     println!("Chat, in two more terminals:");
-    println!("  {chat} chat --user ann --with bob --was {first}");
-    println!("  {chat} chat --user bob --with ann --was {last}");
+    println!("  {chat} chat --user ann --with bob --url {first}");
+    println!("  {chat} chat --user bob --with ann --url {last}");
     println!("The API: {first}/v1/openapi.json");
     println!("Logs, gone at the end: {}", space.dir().display());
     println!("Ctrl-C ends everything.");

@@ -5,6 +5,7 @@
     reason = "a test that unwraps says what it expects"
 )]
 
+mod cluster;
 mod refusals;
 mod servers;
 mod spaces;

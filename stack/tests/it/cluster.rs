@@ -1,0 +1,33 @@
+//! Our own processes as a test finds them: ready, stoppable, and back under the same address.
+
+use std::time::Duration;
+
+use stack::{Cluster, ClusterOptions, Stack};
+
+#[tokio::test]
+async fn a_cluster_is_ready_obeys_and_ends_drained() {
+    let stack = Stack::shared().await.unwrap();
+    let space = stack.space().await.unwrap();
+    let options = ClusterOptions {
+        was: 2,
+        ..ClusterOptions::default()
+    };
+    let cluster = Cluster::start(&space, options).await.unwrap();
+    assert_eq!(cluster.urls().len(), 2);
+
+    let was = cluster.was(0);
+    assert!(was.rss() > 1_000_000, "{}", was.rss());
+    was.kill();
+    let ended = tokio::time::timeout(Duration::from_secs(5), cluster.first_end()).await;
+    assert!(ended.unwrap().to_string().starts_with("was-1 ended"));
+    was.restart().await.unwrap();
+
+    cluster.classifier(0).pause();
+    assert!(cluster.classifier(0).is_running());
+    cluster.classifier(0).resume();
+
+    was.terminate();
+    let status = was.exited(Duration::from_secs(20)).await.unwrap();
+    assert!(status.success(), "{status}: {}", was.log_tail());
+    cluster.stop().await.unwrap();
+}
