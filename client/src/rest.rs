@@ -88,6 +88,17 @@ pub enum Entry {
     Room(RoomEvent),
 }
 
+impl Entry {
+    /// Its number in the room.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        match self {
+            Self::Message(message) => message.seq,
+            Self::Room(event) => event.seq,
+        }
+    }
+}
+
 impl TryFrom<serde_json::Value> for Entry {
     type Error = serde_json::Error;
 

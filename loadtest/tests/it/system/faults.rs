@@ -1,0 +1,100 @@
+//! `kill -9` and SIGSTOP under load: nothing lost, doubled or out of order, and it is counted.
+
+use std::time::Duration;
+
+use loadtest::Paced;
+use tokio::time::sleep;
+
+use super::bench::{Bench, until};
+
+/// 100 sessions in 50 pairs on three gateways.
+async fn hundred() -> Bench {
+    let mut bench = Bench::shared(3, 2).await;
+    bench.scenario.users(100).await.unwrap();
+    let pairs = (0..50).map(|n| vec![2 * n, 2 * n + 1]).collect();
+    bench.scenario.rooms_of(pairs).await.unwrap();
+    bench.scenario.connect_all().await.unwrap();
+    bench
+}
+
+fn load(seconds: u64) -> Paced {
+    Paced {
+        rate: 200.0,
+        lasting: Duration::from_secs(seconds),
+        ..Paced::default()
+    }
+}
+
+/// I1–I5: a gateway dies with its sessions; they come back elsewhere and miss nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_kill_9_of_a_gateway_loses_nothing() {
+    let bench = hundred().await;
+    let (_, ()) = tokio::join!(bench.scenario.send(&load(8)), async {
+        sleep(Duration::from_secs(3)).await; // load on both sides of the fault
+        bench.cluster.was(0).kill();
+    });
+    let verdict = bench.settle_well().await;
+    bench
+        .scenario
+        .all_connected(Duration::from_secs(10))
+        .await
+        .unwrap();
+    assert_eq!(verdict.accepted, 1600);
+    println!("kill -9 of a gateway: {verdict}; {}", bench.scenario.away());
+}
+
+/// I2, I7: a classifier dies; the other claims its lanes and goes on from `applied`.
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_kill_9_of_a_classifier_loses_nothing() {
+    let bench = hundred().await;
+    let (_, ()) = tokio::join!(bench.scenario.send(&load(10)), async {
+        sleep(Duration::from_secs(3)).await; // load on both sides of the fault
+        bench.cluster.classifier(0).kill();
+    });
+    let verdict = bench.settle_well().await;
+    assert_eq!(verdict.accepted, 2000);
+    println!(
+        "kill -9 of a classifier: {verdict}; longest pause {:?}",
+        bench.scenario.gauge().longest_pause()
+    );
+}
+
+/// I2: a classifier sleeps for 5 s, over its lease, and wakes up believing that it owns its lanes: its
+/// fence fails, nothing is stored twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_a_paused_classifier_is_fenced() {
+    let bench = hundred().await;
+    let store = bench.store().await;
+    let before = store.lane_table().await.unwrap();
+    let sleeper = "classifier-1";
+    assert!(before.lanes.iter().any(|l| l.owner.as_deref() == Some(sleeper)));
+    let (_, ()) = tokio::join!(bench.scenario.send(&load(12)), async {
+        sleep(Duration::from_secs(3)).await; // load on both sides of the fault
+        bench.cluster.classifier(0).pause();
+        until("its lanes taken", Duration::from_secs(10), || async {
+            let table = store.lane_table().await.ok()?;
+            table
+                .lanes
+                .iter()
+                .all(|lane| lane.owner.as_deref() != Some(sleeper))
+                .then_some(())
+        })
+        .await;
+        sleep(Duration::from_secs(2)).await; // 5 s and more asleep in all
+        bench.cluster.classifier(0).resume();
+    });
+    let verdict = bench.settle_well().await;
+    assert_eq!(verdict.accepted, 2400);
+    for lane in store.lane_table().await.unwrap().lanes {
+        let old = before.lanes.iter().find(|l| l.lane == lane.lane).unwrap();
+        if old.owner.as_deref() == Some(sleeper) {
+            assert!(lane.epoch > old.epoch, "lane {} was never taken", lane.lane);
+        }
+    }
+    for room in 0..50 {
+        let id = bench.scenario.room_at(room).id;
+        let seqs = bench.seqs(2 * room, 1, id).await;
+        let n = i64::try_from(seqs.len()).unwrap();
+        assert_eq!(seqs, (1..=n).collect::<Vec<_>>(), "room {id}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Members only (I12).
+
+use std::time::Duration;
+
+use client::{Event, Page, RestError};
+use protocol::{EventKind, RejectCode, RoomKind, Seq};
+use uuid::Uuid;
+
+use super::bench::Bench;
+
+fn status(result: Result<impl std::fmt::Debug, RestError>) -> u16 {
+    result.unwrap_err().status().unwrap()
+}
+
+/// I12: who is no member can't send, read history or see the room; a room that does not exist looks alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_a_stranger_can_do_nothing() {
+    let mut bench = Bench::shared(2, 1).await;
+    bench.scenario.users(3).await.unwrap();
+    bench.scenario.room(&[0, 1]).await.unwrap();
+    bench.scenario.connect_all().await.unwrap();
+    bench.scenario.say(0, 0, "secret").unwrap();
+    bench.settle_well().await;
+    let room = bench.scenario.room_at(0).id;
+    let nowhere = protocol::RoomId::new(protocol::MAX_ID).unwrap();
+
+    let stranger = bench.scenario.rest(2, 0);
+    for room in [room, nowhere] {
+        let page = stranger.history(room, Page::After(Seq::ZERO), 10).await;
+        assert_eq!(status(page), 404);
+        assert_eq!(status(stranger.room(room).await), 404);
+    }
+    assert!(stranger.rooms().await.unwrap().is_empty());
+
+    let options = client::Options::new(
+        bench.cluster.urls(),
+        bench.scenario.session(2).token().to_owned(),
+        "intruder",
+    );
+    let (client, mut events) = client::Client::connect(options);
+    for room in [room, nowhere] {
+        let id = client.send(room, "let me in").unwrap();
+        let code = tokio::time::timeout(Duration::from_secs(10), async {
+            loop {
+                match events.next().await.unwrap() {
+                    Event::Rejected { id: of, code, .. } if of == id => break code,
+                    Event::Message(message) => panic!("a stranger received {message:?}"),
+                    _ => {}
+                }
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!(code, RejectCode::NotMember);
+    }
+    assert_eq!(bench.seqs(0, 0, room).await, [1, 2], "nothing was stored");
+}
+
+/// I12: a removed member sees its removal and nothing after it, live and in history; who comes back sees
+/// both stays and not what was between them (trap 16).
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_a_removed_member_sees_nothing_from_then_on() {
+    let mut bench = Bench::shared(2, 2).await;
+    bench.scenario.users(3).await.unwrap();
+    let users: Vec<_> = (0..3).map(|n| bench.scenario.session(n).user()).collect();
+    let owner = bench.scenario.rest(0, 0);
+    let room = owner
+        .create_room(RoomKind::Group, "three", &users[1..], Uuid::new_v4())
+        .await
+        .unwrap();
+    let mut options = client::Options::new(
+        bench.cluster.urls(),
+        bench.scenario.session(2).token().to_owned(),
+        "leaver",
+    );
+    options.cursors = [(room, Seq::new(1).unwrap())].into();
+    let (_leaver, mut events) = client::Client::connect(options);
+    let speaker_options = client::Options::new(
+        bench.cluster.urls(),
+        bench.scenario.session(1).token().to_owned(),
+        "speaker",
+    );
+    let (speaker, mut heard) = client::Client::connect(speaker_options);
+    let mut next_at_speaker = async |what: &str| {
+        let id = speaker.send(room, what).unwrap();
+        tokio::time::timeout(Duration::from_secs(10), async {
+            loop {
+                match heard.next().await.unwrap() {
+                    Event::Message(message) if message.id == id => break message.seq.get(),
+                    _ => {}
+                }
+            }
+        })
+        .await
+        .unwrap()
+    };
+    let first = next_at_speaker("with you").await;
+    owner
+        .remove_member(room, users[2], Uuid::new_v4())
+        .await
+        .unwrap();
+    let second = next_at_speaker("without you").await;
+    owner.add_member(room, users[2], Uuid::new_v4()).await.unwrap();
+    let third = next_at_speaker("with you again").await;
+
+    let mut seen = Vec::new();
+    tokio::time::timeout(Duration::from_secs(10), async {
+        loop {
+            match events.next().await.unwrap() {
+                Event::Message(message) => {
+                    seen.push(message.seq.get());
+                    if message.seq.get() == third {
+                        break;
+                    }
+                }
+                Event::Room(event) => {
+                    if let EventKind::MemberRemoved { user, .. } = &event.kind {
+                        assert_eq!(*user, users[2]);
+                    }
+                    seen.push(event.seq.get());
+                }
+                _ => {}
+            }
+        }
+    })
+    .await
+    .unwrap_or_else(|_| panic!("seen {seen:?}"));
+    assert_eq!(seen, [first, first + 1, second + 1, third]);
+    let history = bench.seqs(2, 1, room).await;
+    assert_eq!(history, [1, first, first + 1, second + 1, third]);
+}

@@ -1,0 +1,10 @@
+//! The system as its users see it: real processes on real Kafka, Postgres and Redis.
+
+mod absence;
+mod bench;
+mod delivery;
+mod faults;
+mod members;
+mod ownership;
+mod poison;
+mod retries;
