@@ -1,4 +1,6 @@
 //! Tests of the whole: the layers of the workspace, and the system as its users see it.
 
+mod cluster;
 mod layers;
-mod system;
+mod load_run;
+mod terminal;

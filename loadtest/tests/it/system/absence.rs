@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use client::Event;
 use loadtest::Paced;
+use protocol::{RoomId, Seq};
 
 use super::bench::Bench;
 
@@ -73,46 +75,114 @@ async fn i5_too_much_missed_is_an_honest_gap() {
 }
 
 /// I4: 210 sessions that come while their room is written to at 500 a second, on every gateway, miss
-/// none. `route_cache` is the constant of 2 s, so many come while a look-up without them is cached.
+/// none: each sees every seq from where it began to where it left, and the last ones reach the head.
+/// `route_cache` is the constant of 2 s, so many come while a look-up without them is cached.
 #[tokio::test(flavor = "multi_thread")]
 async fn i4_who_connects_under_fire_misses_nothing() {
+    const COMERS: usize = 6;
+    const VISITS: usize = 35;
     let mut bench = Bench::shared(3, 2).await;
-    let scenario = &mut bench.scenario;
-    scenario.users(30).await.unwrap();
-    let everyone: Vec<_> = (0..30).collect();
-    scenario.room(&everyone).await.unwrap();
-    // Few writers stay connected; the others come and go. A group's members send in turn, so a room of
-    // the writers alone would not be the one that is watched: writers write to the big room by hand.
+    bench.scenario.users(3 + COMERS).await.unwrap();
+    bench.scenario.room(&[0, 1, 2]).await.unwrap();
     for writer in 0..3 {
-        scenario.connect(writer, writer).await.unwrap();
+        bench.scenario.connect(writer, writer).await.unwrap();
     }
-    let mut connects = 0;
-    let mut ticks = tokio::time::interval(Duration::from_millis(2));
-    let mut sent = 0_u32;
-    for round in 0..8 {
-        for comer in 3..30 {
-            let connecting = bench.scenario.connect(comer, comer + round);
-            tokio::pin!(connecting);
-            connecting.await.unwrap();
-            connects += 1;
-            // What was due while that one connected is sent now: 500 a second on the whole.
-            for _ in 0..5 {
-                ticks.tick().await;
-                let writer = sent as usize % 3;
-                bench.scenario.say(writer, 0, format!("{sent}")).unwrap();
-                sent += 1;
-            }
+    let room = bench.scenario.room_at(0).id;
+    for comer in 3..3 + COMERS {
+        let user = bench.scenario.session(comer).user();
+        let key = uuid::Uuid::new_v4();
+        let owner = bench.scenario.rest(0, 0);
+        owner.add_member(room, user, key).await.unwrap();
+    }
+
+    let writing = Paced {
+        rate: 500.0,
+        lasting: Duration::from_secs(3600),
+        bytes: 32,
+        ..Paced::default()
+    };
+    let visitors = async {
+        let mut lanes = Vec::new();
+        for comer in 0..COMERS {
+            let mut urls = bench.cluster.urls();
+            urls.rotate_left(comer % 3);
+            let token = bench.scenario.session(3 + comer).token().to_owned();
+            let watched = bench.scenario.session(0).client().unwrap().clone();
+            lanes.push(tokio::spawn(async move {
+                for _ in 1..VISITS {
+                    Visit::begin(&urls, &token, &watched, room).await.a_while().await;
+                }
+                Visit::begin(&urls, &token, &watched, room).await
+            }));
         }
-        if round < 7 {
-            for comer in 3..30 {
-                bench.scenario.leave(comer).await;
-            }
+        let mut last = Vec::new();
+        for lane in lanes {
+            last.push(lane.await.unwrap());
+        }
+        last
+    };
+    let last = tokio::select! {
+        last = visitors => last,
+        () = bench.scenario.send(&writing) => unreachable!("it writes for an hour"),
+    };
+    bench.settle_well().await;
+    let head = bench.scenario.rest(0, 0).room(room).await.unwrap().head;
+    for visit in last {
+        visit.until(head).await;
+    }
+}
+
+/// One connection of a comer.
+struct Visit {
+    _client: client::Client,
+    events: client::Events,
+    expected: Seq,
+}
+
+impl Visit {
+    /// Connects with what somebody else has seen so far as its cursor.
+    async fn begin(urls: &[String], token: &str, watched: &client::Client, room: RoomId) -> Self {
+        let cursor = watched.cursors()[&room];
+        let mut options = client::Options::new(urls.to_vec(), token, "visitor");
+        options.cursors = [(room, cursor)].into();
+        let (client, events) = client::Client::connect(options);
+        Self {
+            _client: client,
+            events,
+            expected: cursor.next(),
         }
     }
-    assert!(connects >= 200);
-    let verdict = bench.settle_well().await;
-    assert_eq!(verdict.accepted, u64::from(sent));
-    assert_eq!(verdict.delivered, u64::from(sent) * 30);
+
+    /// Takes the next message, which must be the one after the last.
+    async fn one(&mut self) {
+        let within = Duration::from_secs(20);
+        loop {
+            let event = tokio::time::timeout(within, self.events.next()).await;
+            let event = event.unwrap_or_else(|_| panic!("{} did not come", self.expected));
+            let seq = match event.expect("the client goes on") {
+                Event::Message(message) => message.seq,
+                Event::Room(event) => event.seq,
+                Event::Gap { from, to, .. } => panic!("gap {from} to {to}"),
+                _ => continue,
+            };
+            assert_eq!(seq, self.expected, "out of order, doubled or lost");
+            self.expected = self.expected.next();
+            return;
+        }
+    }
+
+    /// Stays for some hundred messages: some from catch-up, some live.
+    async fn a_while(mut self) {
+        for _ in 0..100 {
+            self.one().await;
+        }
+    }
+
+    async fn until(mut self, head: Seq) {
+        while self.expected <= head {
+            self.one().await;
+        }
+    }
 }
 
 /// I5 at leisure: the room goes on while somebody comes late to it, many rooms at once.

@@ -29,7 +29,8 @@ fn load(seconds: u64) -> Paced {
 #[tokio::test(flavor = "multi_thread")]
 async fn i5_kill_9_of_a_gateway_loses_nothing() {
     let bench = hundred().await;
-    let (_, ()) = tokio::join!(bench.scenario.send(&load(8)), async {
+    let load = load(8);
+    tokio::join!(bench.scenario.send(&load), async {
         sleep(Duration::from_secs(3)).await; // load on both sides of the fault
         bench.cluster.was(0).kill();
     });
@@ -47,7 +48,8 @@ async fn i5_kill_9_of_a_gateway_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i2_kill_9_of_a_classifier_loses_nothing() {
     let bench = hundred().await;
-    let (_, ()) = tokio::join!(bench.scenario.send(&load(10)), async {
+    let load = load(10);
+    tokio::join!(bench.scenario.send(&load), async {
         sleep(Duration::from_secs(3)).await; // load on both sides of the fault
         bench.cluster.classifier(0).kill();
     });
@@ -68,7 +70,8 @@ async fn i2_a_paused_classifier_is_fenced() {
     let before = store.lane_table().await.unwrap();
     let sleeper = "classifier-1";
     assert!(before.lanes.iter().any(|l| l.owner.as_deref() == Some(sleeper)));
-    let (_, ()) = tokio::join!(bench.scenario.send(&load(12)), async {
+    let load = load(12);
+    tokio::join!(bench.scenario.send(&load), async {
         sleep(Duration::from_secs(3)).await; // load on both sides of the fault
         bench.cluster.classifier(0).pause();
         until("its lanes taken", Duration::from_secs(10), || async {
