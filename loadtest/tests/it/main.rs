@@ -3,4 +3,5 @@
 mod cluster;
 mod layers;
 mod load_run;
+mod system;
 mod terminal;

@@ -144,6 +144,11 @@ impl Store {
         let routed: Vec<i64> = held.iter().map(|h| h.routed).collect();
         self.run(&HEARTBEAT, &[&me, &millis(lease), &lanes, &epochs, &routed])
             .await?;
+        self.lane_table().await
+    }
+
+    /// Who is alive and who owns which lane, for whoever only looks.
+    pub async fn lane_table(&self) -> Result<LaneTable, StoreError> {
         table(&self.run(&TABLE, &[]).await?)
     }
 
