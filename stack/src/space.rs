@@ -93,7 +93,7 @@ impl Space {
         self.token_secret.clone()
     }
 
-    /// A folder of its own: settings files, logs of processes.
+    /// A folder of its own: settings files, logs of processes. Kept when the test fails.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -119,6 +119,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Drop for Space {
     fn drop(&mut self) {
+        // The logs of a test that failed are kept for as long as the stack.
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.dir);
+        }
         if !self.delete {
             return;
         }

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs,
     process::{ExitCode, ExitStatus},
 };
 
@@ -30,7 +31,25 @@ pub(crate) async fn test(command: &[OsString]) -> anyhow::Result<ExitCode> {
             () = end.asked() => {}
         }
     };
+    if !status.success() {
+        keep_logs(&stack)?;
+    }
     Ok(code_of(status))
+}
+
+/// The stack's folder goes with it; the logs of tests that failed are moved out of it before.
+#[expect(clippy::print_stderr, reason = "where to look, for who ran the tests")]
+fn keep_logs(stack: &stack::Stack) -> anyhow::Result<()> {
+    let logs = stack.dir().join("spaces");
+    let kept = stack::root().join("failed");
+    if kept.exists() {
+        fs::remove_dir_all(&kept)?;
+    }
+    if logs.exists() {
+        fs::rename(&logs, &kept)?;
+        eprintln!("stack: the logs of what failed are in {}", kept.display());
+    }
+    Ok(())
 }
 
 /// The command's own code; 1 when a signal ended it.
