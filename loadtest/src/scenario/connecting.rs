@@ -115,7 +115,7 @@ impl Scenario {
         };
         let greetings = session.status.greetings.load(Relaxed);
         session.client = Some(Client::with_handler(options, move |arrival| {
-            listener.hear(arrival)
+            listener.hear(arrival);
         }));
         greetings
     }

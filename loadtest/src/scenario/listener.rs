@@ -126,11 +126,11 @@ impl Listener {
                 last_words: format!("stopped: {cause}"),
             }),
             Event::Error { code, message, .. } => {
-                self.remark(|| format!("error {code}: {message}"))
+                self.remark(|| format!("error {code}: {message}"));
             }
             Event::Unreadable { text } => self.remark(|| format!("unreadable frame: {text}")),
             Event::CursorClamped { room, head } => {
-                self.remark(|| format!("cursor of room {room} put back to {head}"))
+                self.remark(|| format!("cursor of room {room} put back to {head}"));
             }
             Event::Read { .. }
             | Event::Typing { .. }
