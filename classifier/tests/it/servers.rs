@@ -1,0 +1,227 @@
+//! Real classifier processes on real Kafka, Postgres and Redis.
+
+mod bench;
+
+use std::time::Duration;
+
+use protocol::{CommandKind, Role, RoomKind, ServerFrame};
+use serde_json::Value;
+
+use bench::{Bench, user};
+
+fn say(text: &str) -> CommandKind {
+    CommandKind::Message { body: text.into() }
+}
+
+/// I2, I3, I8: every event once to each home of a member, in order, with seq 1…n; who has no route
+/// is pushed, the sender never.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_is_made_and_talks() {
+    let mut bench = Bench::start(1).await;
+    bench.connect(user(1), 1).await;
+    bench.connect(user(2), 2).await;
+    let room = bench.create_group(1, &[2, 3]).await;
+    for n in 0..20 {
+        bench.command(room, 1 + n % 2, say(&format!("m{n}"))).await;
+    }
+    for home in [1, 2] {
+        let seqs = bench.events(home, room, 21).await;
+        assert_eq!(seqs, (1..=21).collect::<Vec<_>>(), "home {home}");
+    }
+    let pushes = bench.pushes(21).await;
+    assert!(pushes.iter().all(|push| push.user == user(3)));
+    assert_eq!(pushes[0].title, "g");
+    assert_eq!(bench.stored_seqs(user(1), room).await.len(), 21);
+}
+
+/// I11, I2: what can't be decoded, is under the wrong key, or in the wrong lane goes to `chat-dlq` with
+/// its reason and origin, and the lane goes on; a retry of what is stored is answered with its seq.
+#[tokio::test(flavor = "multi_thread")]
+async fn i11_poison_is_buried_and_the_lane_goes_on() {
+    let mut bench = Bench::start(1).await;
+    bench.connect(user(1), 1).await;
+    let room = bench.create_group(1, &[]).await;
+    let lane = bench.lane(room);
+    bench.raw(lane, room, b"\xffgarbage").await;
+    let mut unknown = bench.make(room, 1, say("from the future"));
+    unknown.v = 99;
+    bench.raw(lane, room, &unknown.encode()).await;
+    let nul = bench.make(room, 1, say("a\0b"));
+    bench.raw(lane, room, &nul.encode()).await;
+    let stray = bench.make(room, 1, say("stray"));
+    bench.raw(1 - lane, room, &stray.encode()).await;
+    let first = bench.command(room, 1, say("goes on")).await;
+    assert_eq!(bench.events(1, room, 2).await, [1, 2]);
+    let mut again = first.clone();
+    again.retry = true;
+    bench.send(&again).await;
+    match bench.answer(first.id).await {
+        ServerFrame::Stored { seq, .. } => assert_eq!(seq.get(), 2),
+        other => panic!("{other:?}"),
+    }
+    let mut reasons = bench.dead_letters(4).await;
+    reasons.sort();
+    assert_eq!(
+        reasons,
+        ["bad_data", "undecodable", "unknown_version", "wrong_lane"]
+    );
+}
+
+/// I12: a removed member gets its removal and nothing after it; what it says is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn i12_a_removed_member_gets_nothing_more() {
+    let mut bench = Bench::start(1).await;
+    bench.connect(user(1), 1).await;
+    bench.connect(user(2), 2).await;
+    let room = bench.create_group(1, &[2]).await;
+    bench
+        .command(room, 1, CommandKind::Remove { user: user(2) })
+        .await;
+    bench.command(room, 1, say("in private")).await;
+    let refused = bench.command(room, 2, say("let me in")).await;
+    match bench.answer(refused.id).await {
+        ServerFrame::Rejected { code, .. } => assert_eq!(code.as_str(), "not_member"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(bench.events(1, room, 3).await, [1, 2, 3]);
+    assert_eq!(bench.events(2, room, 2).await, [1, 2]);
+    bench.nothing_more(2).await;
+}
+
+/// Edits, deletions, roles, renames and the end of a room, through Postgres and back.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_of_command_is_stored() {
+    let mut bench = Bench::start(1).await;
+    bench.connect(user(1), 1).await;
+    let room = bench.create_group(1, &[2]).await;
+    bench.command(room, 2, say("hello")).await;
+    let target = protocol::Seq::new(2).unwrap();
+    for (sender, kind) in [
+        (
+            2,
+            CommandKind::Edit {
+                seq: target,
+                body: "hello!".into(),
+            },
+        ),
+        (
+            1,
+            CommandKind::Role {
+                user: user(2),
+                role: Role::Admin,
+            },
+        ),
+        (2, CommandKind::Add { user: user(4) }),
+        (2, CommandKind::Rename { name: "h".into() }),
+        (1, CommandKind::Delete { seq: target }),
+        (1, CommandKind::Remove { user: user(1) }),
+        (2, CommandKind::DeleteRoom),
+    ] {
+        let word = kind.event_kind();
+        let command = bench.command(room, sender, kind).await;
+        match bench.answer(command.id).await {
+            ServerFrame::Stored { .. } => {}
+            other => panic!("{word}: {other:?}"),
+        }
+    }
+    let kinds: Vec<String> = bench
+        .frames(1, room, 8)
+        .await
+        .iter()
+        .map(|frame| {
+            frame
+                .get("kind")
+                .and_then(Value::as_str)
+                .unwrap_or("message")
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            "created",
+            "message",
+            "edited",
+            "role_changed",
+            "member_added",
+            "renamed",
+            "deleted",
+            "member_removed"
+        ]
+    );
+}
+
+/// A direct room asked for twice, by each of the two, is one room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_room_is_one_per_pair() {
+    let mut bench = Bench::start(1).await;
+    bench.connect(user(1), 1).await;
+    let room = bench.reserve().await;
+    for sender in [1, 2] {
+        let kind = CommandKind::Create {
+            room_kind: RoomKind::Direct,
+            name: String::new(),
+            members: vec![user(1), user(2)],
+        };
+        let command = bench.command(room, sender, kind).await;
+        match bench.answer(command.id).await {
+            ServerFrame::Stored { seq, .. } => assert_eq!(seq.get(), 1),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(bench.events(1, room, 1).await, [1]);
+}
+
+/// I2, I7: kill -9 of a classifier under load: the other takes its lanes, each message has one seq,
+/// everything is delivered.
+#[tokio::test(flavor = "multi_thread")]
+async fn i2_a_killed_classifier_loses_and_doubles_nothing() {
+    let mut bench = Bench::start(2).await;
+    bench.connect(user(1), 1).await;
+    let rooms = [
+        bench.create_group_in_lane(0).await,
+        bench.create_group_in_lane(1).await,
+    ];
+    for n in 0..200 {
+        for room in rooms {
+            bench.command(room, 1, say(&format!("{n}"))).await;
+        }
+        if n == 100 {
+            bench.cluster.classifier(0).kill();
+        }
+    }
+    for room in rooms {
+        let mut seqs = bench.events(1, room, 201).await;
+        seqs.sort_unstable();
+        seqs.dedup();
+        assert_eq!(seqs, (1..=201).collect::<Vec<_>>());
+        assert_eq!(bench.stored_seqs(user(1), room).await, seqs);
+    }
+}
+
+/// A stop hands the lanes over at once: no lease has to run out (aim: < 0.3 s).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_classifier_hands_its_lanes_over() {
+    let mut bench = Bench::start(2).await;
+    bench.connect(user(1), 1).await;
+    let rooms = [
+        bench.create_group_in_lane(0).await,
+        bench.create_group_in_lane(1).await,
+    ];
+    bench.cluster.classifier(0).terminate();
+    let patience = Duration::from_secs(10);
+    let status = bench.cluster.classifier(0).exited(patience).await.unwrap();
+    assert!(status.success(), "{status}");
+    let owners = bench.owners().await;
+    for room in rooms {
+        bench.command(room, 1, say("after")).await;
+        bench.events(1, room, 2).await;
+    }
+    // Released or taken over, but not left to lapse.
+    assert!(
+        owners
+            .iter()
+            .all(|owner| owner.as_deref() != Some("classifier-1")),
+        "{owners:?}"
+    );
+}

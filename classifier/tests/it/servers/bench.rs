@@ -1,0 +1,334 @@
+//! A cluster without gateways: the test produces commands and reads homes itself.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use protocol::{
+    Command, CommandKind, DeliveryHeaders, Home, MessageId, Origin, PushRecord, RoomId, RoomKind,
+    Seq, ServerFrame, Target, UserId, VERSION, lane_of,
+};
+use routing::{Redis, RedisSettings, Route, RouteTable};
+use serde_json::Value;
+use service::kafka::{Consumer, Feed, KafkaSettings, Outgoing, Producer, Topics};
+use stack::{Cluster, ClusterOptions, Space, Stack};
+use store::{Page, RoomKey, Store, StoreSettings};
+use uuid::Uuid;
+
+const LANES: i32 = 2;
+const HOMES: i32 = 4;
+/// The home that answers come back on.
+const ORIGIN: i32 = 3;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) fn user(n: i64) -> UserId {
+    UserId::new(n).unwrap()
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Frames of events, in the order of the home's partition.
+    events: HashMap<RoomId, Vec<(i64, Value)>>,
+}
+
+pub(super) struct Bench {
+    pub(super) cluster: Cluster,
+    topics: Topics,
+    producer: Producer,
+    consumer: Consumer,
+    homes: HashMap<i32, Feed>,
+    seen: HashMap<i32, Seen>,
+    answers: HashMap<MessageId, ServerFrame>,
+    store: Store,
+    routes: RouteTable,
+    _space: Space,
+}
+
+impl Bench {
+    pub(super) async fn start(classifiers: usize) -> Self {
+        let space = Stack::shared().await.unwrap().space().await.unwrap();
+        let options = ClusterOptions {
+            was: 0,
+            classifiers,
+            lanes: LANES,
+            homes: HOMES,
+            ..ClusterOptions::default()
+        };
+        let cluster = Cluster::start(&space, options).await.unwrap();
+        let kafka = KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix());
+        let topics = kafka.topics();
+        let consumer = Consumer::start(&kafka, "bench", "bench").unwrap();
+        let homes = (1..=HOMES)
+            .map(|home| (home, consumer.add(topics.receive(), home, 0).unwrap()))
+            .collect();
+        let redis = RedisSettings {
+            url: space.redis_url().to_owned(),
+            key_prefix: space.key_prefix(),
+        };
+        Self {
+            producer: Producer::start(&kafka, "bench", Duration::from_secs(5)).unwrap(),
+            consumer,
+            homes,
+            seen: HashMap::new(),
+            answers: HashMap::new(),
+            store: Store::connect(&StoreSettings::new(space.postgres_url()))
+                .await
+                .unwrap(),
+            routes: RouteTable::new(&Redis::connect(&redis).unwrap()),
+            cluster,
+            topics,
+            _space: space,
+        }
+    }
+
+    pub(super) async fn connect(&self, user: UserId, home: i32) {
+        let route = Route {
+            home: Home(home),
+            incarnation: 1,
+            session: Uuid::new_v4(),
+        };
+        self.routes.write(user, "device", &route).await.unwrap();
+    }
+
+    pub(super) async fn reserve(&self) -> RoomId {
+        let key = RoomKey::Created(user(1), Uuid::new_v4());
+        self.store.reserve_room(key).await.unwrap()
+    }
+
+    pub(super) fn lane(&self, room: RoomId) -> i32 {
+        lane_of(room, LANES).0
+    }
+
+    pub(super) fn make(&self, room: RoomId, sender: i64, kind: CommandKind) -> Command {
+        Command {
+            v: VERSION,
+            room,
+            sender: user(sender),
+            id: Uuid::new_v4(),
+            retry: false,
+            at: 1_700_000_000_000,
+            origin: Some(Origin {
+                home: Home(ORIGIN),
+                session: Uuid::new_v4(),
+            }),
+            kind,
+        }
+    }
+
+    pub(super) async fn command(&self, room: RoomId, sender: i64, kind: CommandKind) -> Command {
+        let command = self.make(room, sender, kind);
+        self.send(&command).await;
+        command
+    }
+
+    pub(super) async fn send(&self, command: &Command) {
+        self.raw(self.lane(command.room), command.room, &command.encode())
+            .await;
+    }
+
+    pub(super) async fn raw(&self, lane: i32, key: RoomId, payload: &[u8]) {
+        let record = Outgoing {
+            partition: Some(lane),
+            key: Some(Bytes::from(key.to_string())),
+            payload: Some(Bytes::copy_from_slice(payload)),
+            ..Outgoing::to(self.topics.send())
+        };
+        self.producer.send(&record).unwrap().await.unwrap();
+    }
+
+    async fn create(&mut self, room: RoomId, creator: i64, members: &[i64]) {
+        let kind = CommandKind::Create {
+            room_kind: RoomKind::Group,
+            name: "g".into(),
+            members: members.iter().map(|n| user(*n)).collect(),
+        };
+        let command = self.command(room, creator, kind).await;
+        match self.answer(command.id).await {
+            ServerFrame::Stored { seq, .. } => assert_eq!(seq, Seq::ZERO.next()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn create_group(&mut self, creator: i64, members: &[i64]) -> RoomId {
+        let room = self.reserve().await;
+        self.create(room, creator, members).await;
+        room
+    }
+
+    pub(super) async fn create_group_in_lane(&mut self, lane: i32) -> RoomId {
+        loop {
+            let room = self.reserve().await;
+            if self.lane(room) == lane {
+                self.create(room, 1, &[]).await;
+                return room;
+            }
+        }
+    }
+
+    /// The answer to a command.
+    pub(super) async fn answer(&mut self, id: MessageId) -> ServerFrame {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(frame) = self.answers.remove(&id) {
+                return frame;
+            }
+            self.read(ORIGIN, deadline, "an answer").await;
+        }
+    }
+
+    /// The seqs of a room's first `n` events on a home, in the order of the partition, repeats left
+    /// out as a session leaves them out.
+    pub(super) async fn events(&mut self, home: i32, room: RoomId, n: usize) -> Vec<i64> {
+        self.distinct(home, room, n)
+            .await
+            .into_iter()
+            .map(|(seq, _)| seq)
+            .collect()
+    }
+
+    /// Their frames.
+    pub(super) async fn frames(&mut self, home: i32, room: RoomId, n: usize) -> Vec<Value> {
+        self.distinct(home, room, n)
+            .await
+            .into_iter()
+            .map(|(_, frame)| frame)
+            .collect()
+    }
+
+    async fn distinct(&mut self, home: i32, room: RoomId, n: usize) -> Vec<(i64, Value)> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let seen = self
+                .seen
+                .entry(home)
+                .or_default()
+                .events
+                .entry(room)
+                .or_default();
+            let mut known = HashSet::new();
+            let distinct: Vec<(i64, Value)> = seen
+                .iter()
+                .filter(|(seq, _)| known.insert(*seq))
+                .cloned()
+                .collect();
+            if distinct.len() >= n {
+                return distinct;
+            }
+            let state = format!("{n} events of room {room}, {} are there", distinct.len());
+            self.read(home, deadline, &state).await;
+        }
+    }
+
+    /// Nothing is on a home beside what was read.
+    pub(super) async fn nothing_more(&mut self, home: i32) {
+        // What came after it in the lane has been answered and read: nothing is under way.
+        let feed = self.homes.get_mut(&home).unwrap();
+        let more = tokio::time::timeout(Duration::from_millis(500), feed.recv()).await;
+        assert!(more.is_err(), "{more:?}");
+    }
+
+    async fn read(&mut self, home: i32, deadline: tokio::time::Instant, what: &str) {
+        let feed = self.homes.get_mut(&home).unwrap();
+        let record = tokio::time::timeout_at(deadline, feed.recv()).await;
+        let Ok(record) = record else {
+            let log = self.cluster.classifier(0).log_tail();
+            panic!("waited on home {home} for {what}\n{log}");
+        };
+        let record = record.unwrap();
+        let headers = DeliveryHeaders::decode(record.header_slices()).unwrap();
+        let payload = record.payload.unwrap_or_default();
+        match headers.target {
+            Target::Session(_) => {
+                let frame: ServerFrame = serde_json::from_slice(&payload).unwrap();
+                let (ServerFrame::Stored { id, .. } | ServerFrame::Rejected { id, .. }) = &frame
+                else {
+                    panic!("{frame:?}");
+                };
+                self.answers.insert(*id, frame);
+            }
+            Target::Users(_) => {
+                let room = headers.room.unwrap();
+                let seq = headers.seq.unwrap().get();
+                let frame: Value = serde_json::from_slice(&payload).unwrap();
+                assert_eq!(frame["seq"].as_i64(), Some(seq));
+                let events = &mut self.seen.entry(home).or_default().events;
+                events.entry(room).or_default().push((seq, frame));
+            }
+        }
+    }
+
+    pub(super) async fn pushes(&self, n: usize) -> Vec<PushRecord> {
+        let records = self.all_of(self.topics.push(), 12, n).await;
+        let decoded = records
+            .iter()
+            .map(|record| serde_json::from_slice(record.payload.as_deref().unwrap()).unwrap());
+        let mut pushes: Vec<PushRecord> = decoded.collect();
+        pushes.sort_by_key(|push| (push.user, push.seq));
+        pushes
+    }
+
+    /// The reasons of `n` dead letters; each names where it came from.
+    pub(super) async fn dead_letters(&self, n: usize) -> Vec<String> {
+        let records = self.all_of(self.topics.dlq(), 3, n).await;
+        let header = |record: &service::kafka::Incoming, name| {
+            String::from_utf8(record.header(name).unwrap().to_vec()).unwrap()
+        };
+        records
+            .iter()
+            .map(|record| {
+                assert_eq!(header(record, "origin_topic"), **self.topics.send());
+                header(record, "origin_offset").parse::<i64>().unwrap();
+                header(record, "origin_partition").parse::<i32>().unwrap();
+                header(record, "reason")
+            })
+            .collect()
+    }
+
+    async fn all_of(
+        &self,
+        topic: &str,
+        partitions: i32,
+        n: usize,
+    ) -> Vec<service::kafka::Incoming> {
+        let mut feeds: Vec<Feed> = (0..partitions)
+            .map(|p| self.consumer.add(topic, p, 0).unwrap())
+            .collect();
+        let mut records = Vec::new();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while records.len() < n {
+            for feed in &mut feeds {
+                while let Some(record) = feed.try_recv().unwrap() {
+                    records.push(record);
+                }
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{} of {n}",
+                records.len()
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        records
+    }
+
+    pub(super) async fn stored_seqs(&self, user: UserId, room: RoomId) -> Vec<i64> {
+        let page = Page::After(Seq::ZERO);
+        let history = self
+            .store
+            .history(user, room, page, 1_000)
+            .await
+            .unwrap()
+            .unwrap();
+        history.events.iter().map(|event| event.seq.get()).collect()
+    }
+
+    /// Who owns each lane.
+    pub(super) async fn owners(&self) -> Vec<Option<String>> {
+        let table = self
+            .store
+            .heartbeat("bench", Duration::from_millis(1), &[])
+            .await
+            .unwrap();
+        table.lanes.into_iter().map(|row| row.owner).collect()
+    }
+}
