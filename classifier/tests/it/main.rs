@@ -7,4 +7,5 @@
     reason = "functions that tests share fail a test as the tests themselves do"
 )]
 
+mod played;
 mod servers;

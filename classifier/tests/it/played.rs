@@ -1,0 +1,7 @@
+//! The pipeline over servers played by hand: redelivery, fences, lost answers, bad data.
+
+mod kafka;
+mod lanes;
+mod ledger;
+mod stage;
+mod traps;

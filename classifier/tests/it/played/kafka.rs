@@ -1,0 +1,181 @@
+//! Kafka and Redis, played: logs in memory whose acknowledgements fail when the test says so.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use classifier::ports::{
+    Feed, Incoming, Lanes, LogError, Outgoing, Publish, Routes, RoutesError, Sink, Source,
+};
+use protocol::{Command, Home, Lane, UserId};
+use tokio::sync::Notify;
+
+#[derive(Default)]
+struct Logs {
+    lanes: HashMap<(Source, Lane), Vec<Incoming>>,
+    sent: Vec<Outgoing>,
+    topic_id: String,
+    /// So many sends are not acknowledged; `usize::MAX`: none ever is.
+    lost_sends: usize,
+    lost_lookups: usize,
+}
+
+/// All of it; clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Kafka {
+    logs: Arc<Mutex<Logs>>,
+    more: Arc<Notify>,
+}
+
+impl Kafka {
+    fn logs(&self) -> MutexGuard<'_, Logs> {
+        self.logs.lock().unwrap()
+    }
+
+    pub(super) fn produce(&self, lane: i32, command: &Command) -> i64 {
+        self.produce_raw(lane, &command.key(), &command.encode())
+    }
+
+    pub(super) fn produce_raw(&self, lane: i32, key: &str, payload: &[u8]) -> i64 {
+        let mut logs = self.logs();
+        let log = logs
+            .lanes
+            .entry((Source::Commands, Lane(lane)))
+            .or_default();
+        let offset = i64::try_from(log.len()).unwrap();
+        log.push(Incoming {
+            offset,
+            key: Some(Bytes::copy_from_slice(key.as_bytes())),
+            payload: Some(Bytes::copy_from_slice(payload)),
+        });
+        drop(logs);
+        self.more.notify_waiters();
+        offset
+    }
+
+    /// The topic is made anew: empty, with another id.
+    pub(super) fn remake_topic(&self, id: &str) {
+        let mut logs = self.logs();
+        logs.lanes.clear();
+        id.clone_into(&mut logs.topic_id);
+    }
+
+    pub(super) fn lose_sends(&self, n: usize) {
+        self.logs().lost_sends = n;
+    }
+
+    pub(super) fn lose_lookups(&self, n: usize) {
+        self.logs().lost_lookups = n;
+    }
+
+    pub(super) fn sent_to(&self, sink: Sink) -> Vec<Outgoing> {
+        let logs = self.logs();
+        let sent = logs.sent.iter().filter(|record| record.sink == sink);
+        sent.cloned().collect()
+    }
+
+    /// What was sent so far is forgotten.
+    pub(super) fn forget_sent(&self) {
+        self.logs().sent.clear();
+    }
+}
+
+pub(super) struct PlayedFeed {
+    kafka: Kafka,
+    lane: (Source, Lane),
+    next: usize,
+}
+
+impl Feed for PlayedFeed {
+    async fn recv(&mut self) -> Result<Incoming, LogError> {
+        let more = Arc::clone(&self.kafka.more);
+        loop {
+            let waiting = more.notified();
+            tokio::pin!(waiting);
+            waiting.as_mut().enable();
+            if let Some(record) = self.try_recv()? {
+                return Ok(record);
+            }
+            waiting.await;
+        }
+    }
+
+    fn try_recv(&mut self) -> Result<Option<Incoming>, LogError> {
+        let logs = self.kafka.logs();
+        let record = logs
+            .lanes
+            .get(&self.lane)
+            .and_then(|log| log.get(self.next))
+            .cloned();
+        drop(logs);
+        self.next += usize::from(record.is_some());
+        Ok(record)
+    }
+}
+
+impl Lanes for Kafka {
+    type Feed = PlayedFeed;
+
+    async fn topic_id(&self) -> Result<String, LogError> {
+        Ok(self.logs().topic_id.clone())
+    }
+
+    async fn bounds(&self, source: Source, lane: Lane) -> Result<(i64, i64), LogError> {
+        let logs = self.logs();
+        let length = logs.lanes.get(&(source, lane)).map_or(0, Vec::len);
+        Ok((0, i64::try_from(length).unwrap()))
+    }
+
+    async fn add(&self, source: Source, lane: Lane, start: i64) -> Result<PlayedFeed, LogError> {
+        Ok(PlayedFeed {
+            kafka: self.clone(),
+            lane: (source, lane),
+            next: usize::try_from(start).unwrap(),
+        })
+    }
+
+    async fn committed(&self, _: Source, _: Lane) -> Result<Option<i64>, LogError> {
+        Ok(None)
+    }
+
+    async fn commit(&self, _: Source, _: &[(Lane, i64)]) -> Result<(), LogError> {
+        Ok(())
+    }
+}
+
+impl Publish for Kafka {
+    fn publish(
+        &self,
+        record: Outgoing,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + 'static {
+        let mut logs = self.logs();
+        let acknowledged = logs.lost_sends == 0;
+        if acknowledged {
+            logs.sent.push(record);
+        } else if logs.lost_sends != usize::MAX {
+            logs.lost_sends -= 1;
+        }
+        async move {
+            match acknowledged {
+                true => Ok(()),
+                false => Err(LogError("played: not acknowledged".to_owned())),
+            }
+        }
+    }
+}
+
+/// User n is on home n; from 100 on, nowhere.
+impl Routes for Kafka {
+    async fn homes(&self, users: &[UserId]) -> Result<HashMap<UserId, Vec<Home>>, RoutesError> {
+        let mut logs = self.logs();
+        if logs.lost_lookups > 0 {
+            logs.lost_lookups -= 1;
+            return Err(RoutesError("played: unreachable".to_owned()));
+        }
+        let connected = users.iter().filter(|user| user.get() < 100);
+        Ok(connected
+            .map(|user| (*user, vec![Home(i32::try_from(user.get()).unwrap())]))
+            .collect())
+    }
+}
