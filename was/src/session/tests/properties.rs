@@ -45,14 +45,22 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// A query that was sent.
+struct UnderWay {
+    number: u32,
+    cursors: Vec<(RoomId, Option<Seq>)>,
+    rooms: Rooms,
+    /// The heads, once its snapshot was taken.
+    snapshot: Option<[i64; ROOMS]>,
+}
+
 struct World {
     bench: Bench,
     heads: [i64; ROOMS],
     cursors: [i64; ROOMS],
     routed_at: Option<Duration>,
     home: VecDeque<(usize, i64)>,
-    /// The query under way: number, cursors, and the heads of its snapshot once taken.
-    query: Option<(u32, Vec<(RoomId, Option<Seq>)>, Rooms, Option<[i64; ROOMS]>)>,
+    query: Option<UnderWay>,
     taken: usize,
 }
 
@@ -94,7 +102,12 @@ impl World {
             } = &self.bench.out[self.taken]
             {
                 assert!(self.query.is_none(), "two queries under way");
-                self.query = Some((*number, cursors.clone(), *rooms, None));
+                self.query = Some(UnderWay {
+                    number: *number,
+                    cursors: cursors.clone(),
+                    rooms: *rooms,
+                    snapshot: None,
+                });
             }
             self.taken += 1;
         }
@@ -131,7 +144,7 @@ impl World {
             Op::Snapshot => {
                 let heads = self.heads;
                 if let Some(query) = &mut self.query {
-                    query.3.get_or_insert(heads);
+                    query.snapshot.get_or_insert(heads);
                 }
             }
             Op::Answer(ok) => self.answer(ok),
@@ -144,7 +157,13 @@ impl World {
     }
 
     fn answer(&mut self, ok: bool) {
-        let Some((number, cursors, rooms, snapshot)) = self.query.take() else {
+        let Some(UnderWay {
+            number,
+            cursors,
+            rooms,
+            snapshot,
+        }) = self.query.take()
+        else {
             return;
         };
         // A first query that fails ends the session: not what is tried here.
