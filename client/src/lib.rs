@@ -33,6 +33,7 @@
 //!
 //! What the client deliberately does not do: hide the servers' faults. A message that came twice is told twice.
 
+mod answers;
 mod backoff;
 mod event;
 mod handle;
@@ -44,8 +45,9 @@ mod rest;
 mod socket;
 mod task;
 
+pub use answers::{DevToken, Entry, History, Member, RoomSummary, RoomView};
 pub use event::{Arrival, Connected, Ending, Event, Message, RoomEvent};
 pub use handle::{Client, SendError};
 pub use options::Options;
 pub use output::Events;
-pub use rest::{DevToken, Entry, History, Member, Page, Rest, RestError, RoomSummary, RoomView};
+pub use rest::{Page, Rest, RestError};

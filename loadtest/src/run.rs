@@ -210,6 +210,9 @@ fn follow(bar: &ProgressBar, gauge: Arc<Gauge>, seconds: f64) -> AbortOnDropHand
         let mut ticks = interval(Duration::from_millis(500));
         loop {
             ticks.tick().await;
+            if bar.is_hidden() {
+                continue;
+            }
             let done = start.elapsed();
             bar.set_position(u64::try_from(done.as_millis()).unwrap_or(u64::MAX));
             let (accepted, arrivals, received) = (

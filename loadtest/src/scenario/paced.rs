@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use client::SendError;
 use protocol::MessageId;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep_until},
+};
 
 use super::{Scenario, gauge::lock, setup::recipient};
 use crate::plan::{self, Phase};
@@ -103,6 +106,9 @@ impl Scenario {
             // Timers have a grain of 1 ms: what is due within it goes at once, a little late never early.
             if due > Instant::now() {
                 sleep_until(due).await;
+            } else {
+                // Behind: the connections must run too, on one thread as well.
+                yield_now().await;
             }
             let at = usize::try_from(number).unwrap_or(usize::MAX) % rooms.len();
             let members = &self.rooms[rooms[at]].members;
