@@ -9,31 +9,45 @@ use store::{Store, StoreSettings};
 use tokio::time::{Instant, sleep};
 
 /// A cluster of processes and the scenario that uses it.
-pub struct Bench {
-    pub scenario: Scenario,
-    pub cluster: Cluster,
-    pub space: Space,
+pub(super) struct Bench {
+    pub(super) scenario: Scenario,
+    pub(super) cluster: Cluster,
+    pub(super) space: Space,
 }
 
 impl Bench {
     /// On the servers that all tests share.
-    pub async fn shared(was: usize, classifiers: usize) -> Self {
+    pub(super) async fn shared(was: usize, classifiers: usize) -> Self {
         Self::on(Stack::shared().await.unwrap(), was, classifiers).await
     }
 
     /// On these servers.
-    pub async fn on(stack: &Stack, was: usize, classifiers: usize) -> Self {
+    pub(super) async fn on(stack: &Stack, was: usize, classifiers: usize) -> Self {
+        Self::with(stack, was, classifiers, &[]).await
+    }
+
+    /// On these servers, with further settings.
+    pub(super) async fn with(
+        stack: &Stack,
+        was: usize,
+        classifiers: usize,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let space = stack.space().await.unwrap();
+        // Load from few users, not abuse: the rate limit has tests of its own.
+        let rate = [
+            ("SWITCHBOARD_WAS_RATE_PER_SECOND", "10000"),
+            ("SWITCHBOARD_WAS_RATE_BURST", "10000"),
+        ];
+        let env = rate.iter().chain(settings);
         let options = ClusterOptions {
             was,
             classifiers,
             lanes: 6,
             homes: 6,
-            // Load from few users, not abuse: the rate limit has tests of its own.
-            env: vec![
-                ("SWITCHBOARD_WAS_RATE_PER_SECOND".into(), "10000".into()),
-                ("SWITCHBOARD_WAS_RATE_BURST".into(), "10000".into()),
-            ],
+            env: env
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             ..ClusterOptions::default()
         };
         let cluster = Cluster::start(&space, options).await.unwrap();
@@ -46,7 +60,7 @@ impl Bench {
     }
 
     /// Postgres as a test looks into it.
-    pub async fn store(&self) -> Store {
+    pub(super) async fn store(&self) -> Store {
         Store::connect(&StoreSettings {
             pool_size: 2,
             ..StoreSettings::new(self.space.postgres_url())
@@ -56,14 +70,14 @@ impl Bench {
     }
 
     /// Waits for everything and demands that it is whole, once and in order (I2, I5).
-    pub async fn settle_well(&self) -> Verdict {
+    pub(super) async fn settle_well(&self) -> Verdict {
         let verdict = self.scenario.settle(Duration::from_secs(40)).await;
         assert!(verdict.is_good(), "{}", self.scenario.explain(&verdict));
         verdict
     }
 
     /// All seqs of a room, by paging its history as the user of `session`.
-    pub async fn seqs(&self, session: usize, was: usize, room: RoomId) -> Vec<i64> {
+    pub(super) async fn seqs(&self, session: usize, was: usize, room: RoomId) -> Vec<i64> {
         let rest = self.scenario.rest(session, was);
         let mut seqs: Vec<i64> = Vec::new();
         loop {
@@ -81,7 +95,7 @@ impl Bench {
 }
 
 /// Waits until `look` finds something, and says what it waited for when it does not.
-pub async fn until<T, F: Future<Output = Option<T>>>(
+pub(super) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
     within: Duration,
     mut look: impl FnMut() -> F,

@@ -69,7 +69,12 @@ async fn i2_a_paused_classifier_is_fenced() {
     let store = bench.store().await;
     let before = store.lane_table().await.unwrap();
     let sleeper = "classifier-1";
-    assert!(before.lanes.iter().any(|l| l.owner.as_deref() == Some(sleeper)));
+    assert!(
+        before
+            .lanes
+            .iter()
+            .any(|l| l.owner.as_deref() == Some(sleeper))
+    );
     let load = load(12);
     tokio::join!(bench.scenario.send(&load), async {
         sleep(Duration::from_secs(3)).await; // load on both sides of the fault

@@ -100,7 +100,10 @@ async fn i12_a_removed_member_sees_nothing_from_then_on() {
         .await
         .unwrap();
     let second = next_at_speaker("without you").await;
-    owner.add_member(room, users[2], Uuid::new_v4()).await.unwrap();
+    owner
+        .add_member(room, users[2], Uuid::new_v4())
+        .await
+        .unwrap();
     let third = next_at_speaker("with you again").await;
 
     let mut seen = Vec::new();

@@ -24,7 +24,9 @@ async fn i11_garbage_is_put_aside_with_its_reason() {
     let settings = KafkaSettings::plain(bench.space.kafka_brokers(), bench.space.topic_prefix());
     let topics = settings.topics();
     let producer = Producer::start(&settings, "poisoner", Duration::from_secs(5)).unwrap();
-    let stranger = (1..).map(|n| protocol::RoomId::new(n).unwrap()).find(|other| lane_of(*other, 6) != lane);
+    let stranger = (1..)
+        .map(|n| protocol::RoomId::new(n).unwrap())
+        .find(|other| lane_of(*other, 6) != lane);
     let stranger = stranger.unwrap();
     let command = |room: protocol::RoomId, v: u8, body: &str| {
         format!(
@@ -35,7 +37,11 @@ async fn i11_garbage_is_put_aside_with_its_reason() {
         ("undecodable", room.to_string(), "\u{1}garbage".into()),
         ("unknown_version", room.to_string(), command(room, 9, "x")),
         ("wrong_key", "nonsense".into(), command(room, 1, "x")),
-        ("wrong_lane", stranger.to_string(), command(stranger, 1, "x")),
+        (
+            "wrong_lane",
+            stranger.to_string(),
+            command(stranger, 1, "x"),
+        ),
         ("bad_data", room.to_string(), command(room, 1, "a\\u0000b")),
     ];
     let mut offsets = Vec::new();

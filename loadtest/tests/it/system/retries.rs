@@ -61,7 +61,11 @@ async fn i2_killed_between_commit_and_route() {
     })
     .await;
     bench.cluster.classifier(owner).kill();
-    assert_eq!(bench.scenario.verdict().delivered, 0, "not routed before the kill");
+    assert_eq!(
+        bench.scenario.verdict().delivered,
+        0,
+        "not routed before the kill"
+    );
     stack.redis().resume();
 
     let verdict = bench.settle_well().await;
@@ -112,7 +116,11 @@ fn room_and_lane(bench: &Bench) -> (protocol::RoomId, Lane) {
 
 async fn lane_row(store: &store::Store, lane: Lane) -> store::LaneRow {
     let table = store.lane_table().await.unwrap();
-    table.lanes.into_iter().find(|row| row.lane == lane).unwrap()
+    table
+        .lanes
+        .into_iter()
+        .find(|row| row.lane == lane)
+        .unwrap()
 }
 
 /// The index in the cluster of the classifier that owns the lane.
