@@ -1,164 +1,425 @@
-//! Taking a lane: the claim in Postgres, where to read from, and then to its worker.
+//! The phases of a session and what moves it from one to the next.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-use protocol::Lane;
-use store::Claim;
-use tokio::sync::Notify;
+use protocol::{
+    Address, ClientFrame, CloseCode, Command, CommandKind, ErrorCode, Home, MessageId, Origin,
+    RejectCode, RoomId, ServerFrame, SignalKind, SignalRecord, UserId, VERSION,
+};
 
-use super::{FeedOf, Own, Owner};
-use crate::pipeline::context::{Context, LEASE};
-use crate::pipeline::progress::Progress;
-use crate::pipeline::worker::{Order, Taken};
-use crate::ports::{Lanes, Ledger, LogError, Outside, Source};
+use super::message::{Hello, Input, Now, Output};
+use super::order::{Order, Rooms};
+use super::rules::Rules;
 
-/// A lane that is claimed and can be read.
-struct Adopted<F> {
-    progress: Arc<Progress>,
-    commands: F,
-    signals: F,
+/// Where a session is on its way (§4).
+#[derive(Debug)]
+pub enum Phase {
+    /// Open, no `hello` yet.
+    Greeting,
+    /// Entered locally, live frames are held, the route is being written.
+    Registering,
+    /// The route is acknowledged; the catch-up query is under way.
+    CatchingUp {
+        /// When the settling query is due.
+        settle: Instant,
+    },
+    /// Frames flow; the settling query is still to come while `settle` is set.
+    Live {
+        /// When the settling query is due.
+        settle: Option<Instant>,
+    },
+    /// Nothing is done any more.
+    Closing,
 }
 
-impl<O: Outside> Owner<O> {
-    /// Claims lanes, side by side.
-    pub(super) async fn claim(&mut self, lanes: BTreeSet<Lane>) {
-        if lanes.is_empty() {
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    address: Address,
+    phase: Phase,
+    user: Option<UserId>,
+    home: Home,
+    order: Order,
+    greet_by: Instant,
+    ping_at: Instant,
+    pings: u64,
+    heard: bool,
+    audit_at: Instant,
+    /// The route is being written again for the audit; its query follows.
+    auditing: bool,
+    /// The query whose findings are the audit's.
+    audit: Option<u32>,
+    retry_at: Option<Instant>,
+    errors: u16,
+    /// The jitter's state: injected once, so that the machine has no randomness of its own.
+    seed: u64,
+}
+
+impl Session {
+    /// A socket that has just been opened.
+    pub fn new(address: Address, seed: u64, now: Now, rules: &Rules) -> Self {
+        Self {
+            address,
+            phase: Phase::Greeting,
+            user: None,
+            home: Home(0),
+            order: Order::default(),
+            greet_by: now.tick + rules.greet_within,
+            ping_at: now.tick + rules.ping_every,
+            pings: 0,
+            heard: true,
+            audit_at: now.tick + rules.audit_most,
+            auditing: false,
+            audit: None,
+            retry_at: None,
+            errors: 0,
+            seed,
+        }
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// Its phase.
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub fn deadline(&self) -> Instant {
+        match self.phase {
+            Phase::Greeting => self.greet_by,
+            Phase::Live { settle } => [settle, self.retry_at]
+                .into_iter()
+                .flatten()
+                .fold(self.ping_at.min(self.audit_at), Instant::min),
+            _ => self.ping_at,
+        }
+    }
+
+    /// Takes one input and appends what is to be done.
+    pub fn step(&mut self, input: Input, now: Now, rules: &Rules, out: &mut Vec<Output>) {
+        if matches!(self.phase, Phase::Closing) {
             return;
         }
-        let topic_id = match self.context.source.topic_id().await {
-            Ok(id) => id,
-            Err(error) => {
-                tracing::warn!(%error, "the id of the topic is not known: nothing is claimed");
-                self.unready("Kafka does not answer");
+        match input {
+            Input::Hello(hello) => self.hello(hello, now, rules, out),
+            Input::Refused(code) | Input::End(code) => self.close(code, out),
+            Input::Frame(frame, allowed) => self.frame(frame, allowed, now, out),
+            Input::Malformed(code, message) => self.malformed(code, message, rules, out),
+            Input::Heard => self.heard = true,
+            Input::Drain(retry_after_ms) => {
+                let code = CloseCode::GoingAway;
+                self.bye(code, retry_after_ms, out);
+            }
+            Input::RouteWritten(written) => self.route_written(written, now, rules, out),
+            Input::Answered { number, answer } => match answer {
+                Some(answer) => {
+                    let brought = self.order.answered(number, answer, out);
+                    self.caught_up(number, brought, now, rules, out);
+                }
+                None => self.unanswered(number, now, rules, out),
+            },
+            Input::Live { room, seq, frame } => self.order.live(room, seq, frame, rules, out),
+            Input::Signal(frame) | Input::Direct(frame) => out.push(Output::Send(frame)),
+            Input::Produced(id, true) => {
+                out.push(Output::Send(ServerFrame::Accepted { id }.encode()));
+            }
+            Input::Produced(id, false) => {
+                let message = "unknown whether it was taken: resend with the same id";
+                out.push(reject(
+                    id,
+                    RejectCode::Unavailable,
+                    message.to_owned(),
+                    None,
+                ));
+            }
+            Input::Tick => self.tick(now, rules, out),
+        }
+    }
+
+    fn hello(&mut self, hello: Hello, now: Now, rules: &Rules, out: &mut Vec<Output>) {
+        if !matches!(self.phase, Phase::Greeting) {
+            let message = "hello was said before".to_owned();
+            out.push(error(ErrorCode::AlreadyGreeted, message, None));
+            return;
+        }
+        let Hello {
+            user,
+            home,
+            cursors,
+        } = hello;
+        self.user = Some(user);
+        self.home = home;
+        self.order = Order::new(cursors);
+        self.audit_at = now.tick + self.audit_pause(rules);
+        self.phase = Phase::Registering;
+        let welcome = ServerFrame::Welcome {
+            session: self.address,
+            user,
+            was: rules.was.clone(),
+            heartbeat_ms: u64::try_from(rules.ping_every.as_millis()).unwrap_or(u64::MAX),
+            limits: rules.limits.clone(),
+        };
+        out.push(Output::Register(user));
+        out.push(Output::WriteRoute);
+        out.push(Output::Send(welcome.encode()));
+    }
+
+    fn route_written(&mut self, written: bool, now: Now, rules: &Rules, out: &mut Vec<Output>) {
+        match (&self.phase, written) {
+            (Phase::Registering, true) => {
+                // Only now may the query be sent: what is stored before is found by it, what is
+                // stored later finds the route.
+                self.phase = Phase::CatchingUp {
+                    settle: now.tick + rules.settle_after,
+                };
+                self.order.ask(Rooms::All, out);
+            }
+            (Phase::Registering, false) => self.come_back(out),
+            (Phase::Live { .. }, true) if self.auditing => {
+                self.audit = Some(self.order.ask(Rooms::All, out));
+            }
+            _ => {}
+        }
+        self.auditing = false;
+    }
+
+    fn caught_up(
+        &mut self,
+        number: u32,
+        brought: usize,
+        now: Now,
+        rules: &Rules,
+        out: &mut Vec<Output>,
+    ) {
+        self.retry_at = None;
+        if let Phase::CatchingUp { settle } = self.phase {
+            self.phase = Phase::Live {
+                settle: Some(settle),
+            };
+        }
+        if self.audit == Some(number) {
+            self.audit = None;
+            if brought > 0 {
+                // The route may have been lost: what was looked up meanwhile is found once more.
+                self.phase = Phase::Live {
+                    settle: Some(now.tick + rules.settle_after),
+                };
+                out.push(Output::Audited(brought));
+            }
+        }
+    }
+
+    fn unanswered(&mut self, number: u32, now: Now, rules: &Rules, out: &mut Vec<Output>) {
+        if matches!(self.phase, Phase::CatchingUp { .. }) {
+            self.come_back(out);
+            return;
+        }
+        self.order.failed(number);
+        self.audit = None;
+        self.retry_at = Some(now.tick + rules.retry_after);
+    }
+
+    fn tick(&mut self, now: Now, rules: &Rules, out: &mut Vec<Output>) {
+        if matches!(self.phase, Phase::Greeting) {
+            if now.tick >= self.greet_by {
+                self.close(CloseCode::HelloTimeout, out);
+            }
+            return;
+        }
+        if now.tick >= self.ping_at {
+            if !std::mem::take(&mut self.heard) {
+                self.close(CloseCode::HeartbeatLost, out);
+                return;
+            }
+            self.pings += 1;
+            self.ping_at = now.tick + rules.ping_every;
+            out.push(Output::Ping(self.pings));
+        }
+        let Phase::Live { settle } = self.phase else {
+            return;
+        };
+        if settle.is_some_and(|at| now.tick >= at) {
+            self.phase = Phase::Live { settle: None };
+            self.order.ask(Rooms::All, out);
+        }
+        if self.retry_at.is_some_and(|at| now.tick >= at) {
+            self.retry_at = None;
+            self.order.ask(Rooms::All, out);
+        }
+        if now.tick >= self.audit_at {
+            self.audit_at = now.tick + self.audit_pause(rules);
+            self.auditing = true;
+            out.push(Output::WriteRoute);
+        }
+    }
+
+    fn frame(
+        &mut self,
+        frame: ClientFrame,
+        allowed: Result<(), Duration>,
+        now: Now,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(user) = self.user else {
+            self.close(CloseCode::HelloExpected, out);
+            return;
+        };
+        self.errors = self.errors.saturating_sub(1);
+        let (room, id, retry, kind) = match frame {
+            ClientFrame::Send {
+                room,
+                id,
+                body,
+                retry,
+            } => (room, id, retry, CommandKind::Message { body }),
+            ClientFrame::Edit {
+                room,
+                seq,
+                id,
+                body,
+                retry,
+            } => (room, id, retry, CommandKind::Edit { seq, body }),
+            ClientFrame::Delete {
+                room,
+                seq,
+                id,
+                retry,
+            } => (room, id, retry, CommandKind::Delete { seq }),
+            ClientFrame::Read { room, seq } => {
+                return signal(room, user, SignalKind::Read { seq }, allowed, now, out);
+            }
+            ClientFrame::Typing { room } => {
+                return signal(room, user, SignalKind::Typing, allowed, now, out);
+            }
+            ClientFrame::Watch { .. } => {
+                let message = "presence is not served yet".to_owned();
+                out.push(error(ErrorCode::NotAvailable, message, None));
+                return;
+            }
+            ClientFrame::Hello { .. } => {
+                let message = "hello was said before".to_owned();
+                out.push(error(ErrorCode::AlreadyGreeted, message, None));
                 return;
             }
         };
-        let tries = lanes
-            .into_iter()
-            .map(|lane| adopt(&self.context, lane, &topic_id, &self.wake));
-        for adopted in join_all(tries).await.into_iter().flatten() {
-            self.hand_to_worker(adopted);
+        if let Err(wait) = allowed {
+            let message = "more commands than the limit".to_owned();
+            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
+            out.push(Output::Refused(RejectCode::RateLimited));
+            out.push(reject(id, RejectCode::RateLimited, message, Some(wait)));
+        } else if let Err(invalid) = kind.check() {
+            out.push(Output::Refused(RejectCode::Invalid));
+            out.push(reject(id, RejectCode::Invalid, invalid.to_string(), None));
+        } else {
+            out.push(Output::Produce(Box::new(Command {
+                v: VERSION,
+                room,
+                sender: user,
+                id,
+                retry,
+                at: now.wall_ms,
+                origin: Some(Origin {
+                    home: self.home,
+                    session: self.address,
+                }),
+                kind,
+            })));
         }
     }
 
-    fn hand_to_worker(&mut self, adopted: Adopted<FeedOf<O>>) {
-        let progress = adopted.progress;
-        let (lane, epoch) = (progress.lane, progress.epoch);
-        self.highest = self.highest.max(epoch);
-        let to_signals = Order::Take(Taken {
-            progress: Arc::clone(&progress),
-            feed: adopted.signals,
-        });
-        let to_worker = Order::Take(Taken {
-            progress: Arc::clone(&progress),
-            feed: adopted.commands,
-        });
-        let taken = self
-            .worker(lane)
-            .is_some_and(|worker| worker.try_send(to_worker).is_ok())
-            && self.signals.try_send(to_signals).is_ok();
-        if !taken {
-            // Far behind with its orders: the claim is given up as a lost one is.
-            tracing::warn!(%lane, "no worker took the lane");
-            progress.lose();
+    fn malformed(
+        &mut self,
+        code: ErrorCode,
+        message: String,
+        rules: &Rules,
+        out: &mut Vec<Output>,
+    ) {
+        if self.user.is_none() {
+            self.close(CloseCode::HelloExpected, out);
+            return;
         }
-        tracing::info!(
-            %lane, epoch, applied = progress.applied(), routed = progress.routed(), "lane taken"
-        );
-        let leaving = false;
-        self.own.insert(lane, Own { progress, leaving });
+        self.errors += 1;
+        if self.errors > rules.errors {
+            self.close(CloseCode::TooManyErrors, out);
+        } else {
+            out.push(error(code, message, None));
+        }
+    }
+
+    /// A store can't be reached: the client is told to come back, with jitter.
+    fn come_back(&mut self, out: &mut Vec<Output>) {
+        let pause = self.jitter(Duration::from_millis(500), Duration::from_secs(3));
+        let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+        self.bye(CloseCode::TryAgainLater, ms, out);
+    }
+
+    fn bye(&mut self, code: CloseCode, retry_after_ms: u64, out: &mut Vec<Output>) {
+        let bye = ServerFrame::Bye {
+            code: code.reason().to_owned(),
+            retry_after_ms,
+        };
+        out.push(Output::Send(bye.encode()));
+        self.close(code, out);
+    }
+
+    fn close(&mut self, code: CloseCode, out: &mut Vec<Output>) {
+        self.phase = Phase::Closing;
+        self.order = Order::default();
+        out.push(Output::Close(code));
+    }
+
+    fn audit_pause(&mut self, rules: &Rules) -> Duration {
+        self.jitter(rules.audit_least, rules.audit_most)
+    }
+
+    /// Somewhere between the two, by splitmix64 over the seed.
+    fn jitter(&mut self, least: Duration, most: Duration) -> Duration {
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.seed;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^= z >> 31;
+        let span = u64::try_from(most.saturating_sub(least).as_micros()).unwrap_or(u64::MAX);
+        least + Duration::from_micros(z % span.max(1))
     }
 }
 
-/// Claims one lane and finds out where to read it from. `None`: somebody else has it, or it can't
-/// be read, and then it is given back at once.
-async fn adopt<O: Outside>(
-    context: &Context<O>,
-    lane: Lane,
-    topic_id: &str,
-    wake: &Arc<Notify>,
-) -> Option<Adopted<FeedOf<O>>> {
-    let name = &context.name;
-    let claim = match context.ledger.claim(name, lane, topic_id, LEASE).await {
-        Ok(claim) => claim?,
-        Err(error) => {
-            context.metrics.read_failures.inc();
-            tracing::warn!(%lane, %error, kind = error.label(), "a lane was not claimed");
-            return None;
-        }
-    };
-    match open(context, lane, claim, wake).await {
-        Ok(adopted) => Some(adopted),
-        Err(error) => {
-            tracing::warn!(%lane, %error, "a claimed lane can't be read");
-            // If this fails as well, the lease runs out.
-            let _ = context
-                .ledger
-                .release(name, lane, claim.epoch, claim.routed)
-                .await;
-            None
-        }
+fn signal(
+    room: RoomId,
+    sender: UserId,
+    kind: SignalKind,
+    allowed: Result<(), Duration>,
+    now: Now,
+    out: &mut Vec<Output>,
+) {
+    // Over the limit they are dropped unanswered: the next typing or read mark makes up for it.
+    if allowed.is_ok() {
+        out.push(Output::Signal(SignalRecord {
+            v: VERSION,
+            room,
+            sender,
+            at: now.wall_ms,
+            kind,
+        }));
     }
 }
 
-async fn open<O: Outside>(
-    context: &Context<O>,
-    lane: Lane,
-    claim: Claim,
-    wake: &Arc<Notify>,
-) -> Result<Adopted<FeedOf<O>>, LogError> {
-    let (low, high) = context.source.bounds(Source::Commands, lane).await?;
-    let claim = within_log(context, lane, claim, high).await?;
-    let wanted = claim.routed.min(claim.applied) + 1;
-    let start = wanted.max(low);
-    if start > wanted {
-        tracing::error!(
-            %lane, wanted, first = low,
-            "records were deleted from the lane before they were routed"
-        );
-    }
-    let commands = context.source.add(Source::Commands, lane, start).await?;
-    let from = context.source.committed(Source::Signals, lane).await?;
-    let (low, high) = context.source.bounds(Source::Signals, lane).await?;
-    let start = from.unwrap_or(low).clamp(low, high.max(low));
-    let signals = context.source.add(Source::Signals, lane, start).await?;
-    Ok(Adopted {
-        progress: Arc::new(Progress::new(lane, claim, Arc::clone(wake))),
-        commands,
-        signals,
-    })
+fn reject(id: MessageId, code: RejectCode, message: String, retry_after_ms: Option<u64>) -> Output {
+    Output::Send(
+        ServerFrame::Rejected {
+            id,
+            code,
+            message,
+            retry_after_ms,
+        }
+        .encode(),
+    )
 }
 
-/// An `applied` at or beyond the log's end means that Kafka has lost what it had acknowledged. Set to
-/// the end, so that the lane goes on; an operator has to know.
-async fn within_log<O: Outside>(
-    context: &Context<O>,
-    lane: Lane,
-    claim: Claim,
-    high: i64,
-) -> Result<Claim, LogError> {
-    let last = high - 1;
-    if claim.applied <= last {
-        return Ok(claim);
-    }
-    context.metrics.beyond_end.inc();
-    tracing::error!(
-        %lane, applied = claim.applied, last,
-        "ALARM: applied lies beyond the log's end: acknowledged records are gone"
-    );
-    let cut = context
-        .ledger
-        .cut_back(&context.name, lane, claim.epoch, last)
-        .await;
-    match cut {
-        Ok(true) => Ok(Claim {
-            applied: last,
-            routed: claim.routed.min(last),
-            ..claim
-        }),
-        Ok(false) => Err(LogError("the claim is over already".to_owned())),
-        Err(error) => Err(LogError(error.to_string())),
-    }
+fn error(code: ErrorCode, message: String, id: Option<MessageId>) -> Output {
+    Output::Send(ServerFrame::Error { code, message, id }.encode())
 }

@@ -1,425 +1,301 @@
-//! The phases of a session and what moves it from one to the next.
+//! Each room in order, whole, once (I5): the last seq per room, and what is held while a hole is
+//! read.
 
-use std::time::{Duration, Instant};
+use bytes::Bytes;
+use protocol::{RoomId, Seq, ServerFrame};
 
-use protocol::{
-    Address, ClientFrame, CloseCode, Command, CommandKind, ErrorCode, Home, MessageId, Origin,
-    RejectCode, RoomId, ServerFrame, SignalKind, SignalRecord, UserId, VERSION,
-};
-
-use super::message::{Hello, Input, Now, Output};
-use super::order::{Order, Rooms};
+use super::message::{Answer, Output, RoomAnswer};
 use super::rules::Rules;
 
-/// Where a session is on its way (§4).
+/// A live frame that waits for an answer.
 #[derive(Debug)]
-pub enum Phase {
-    /// Open, no `hello` yet.
-    Greeting,
-    /// Entered locally, live frames are held, the route is being written.
-    Registering,
-    /// The route is acknowledged; the catch-up query is under way.
-    CatchingUp {
-        /// When the settling query is due.
-        settle: Instant,
-    },
-    /// Frames flow; the settling query is still to come while `settle` is set.
-    Live {
-        /// When the settling query is due.
-        settle: Option<Instant>,
-    },
-    /// Nothing is done any more.
-    Closing,
-}
-
-/// One session.
-#[derive(Debug)]
-pub struct Session {
-    address: Address,
-    phase: Phase,
-    user: Option<UserId>,
-    home: Home,
-    order: Order,
-    greet_by: Instant,
-    ping_at: Instant,
-    pings: u64,
-    heard: bool,
-    audit_at: Instant,
-    /// The route is being written again for the audit; its query follows.
-    auditing: bool,
-    /// The query whose findings are the audit's.
-    audit: Option<u32>,
-    retry_at: Option<Instant>,
-    errors: u16,
-    /// The jitter's state: injected once, so that the machine has no randomness of its own.
-    seed: u64,
-}
-
-impl Session {
-    /// A socket that has just been opened.
-    pub fn new(address: Address, seed: u64, now: Now, rules: &Rules) -> Self {
-        Self {
-            address,
-            phase: Phase::Greeting,
-            user: None,
-            home: Home(0),
-            order: Order::default(),
-            greet_by: now.tick + rules.greet_within,
-            ping_at: now.tick + rules.ping_every,
-            pings: 0,
-            heard: true,
-            audit_at: now.tick + rules.audit_most,
-            auditing: false,
-            audit: None,
-            retry_at: None,
-            errors: 0,
-            seed,
-        }
-    }
-
-    /// Its address.
-    pub fn address(&self) -> Address {
-        self.address
-    }
-
-    /// Its phase.
-    pub fn phase(&self) -> &Phase {
-        &self.phase
-    }
-
-    /// When [`Input::Tick`] is due.
-    pub fn deadline(&self) -> Instant {
-        match self.phase {
-            Phase::Greeting => self.greet_by,
-            Phase::Live { settle } => [settle, self.retry_at]
-                .into_iter()
-                .flatten()
-                .fold(self.ping_at.min(self.audit_at), Instant::min),
-            _ => self.ping_at,
-        }
-    }
-
-    /// Takes one input and appends what is to be done.
-    pub fn step(&mut self, input: Input, now: Now, rules: &Rules, out: &mut Vec<Output>) {
-        if matches!(self.phase, Phase::Closing) {
-            return;
-        }
-        match input {
-            Input::Hello(hello) => self.hello(hello, now, rules, out),
-            Input::Refused(code) | Input::End(code) => self.close(code, out),
-            Input::Frame(frame, allowed) => self.frame(frame, allowed, now, out),
-            Input::Malformed(code, message) => self.malformed(code, message, rules, out),
-            Input::Heard => self.heard = true,
-            Input::Drain(retry_after_ms) => {
-                let code = CloseCode::GoingAway;
-                self.bye(code, retry_after_ms, out);
-            }
-            Input::RouteWritten(written) => self.route_written(written, now, rules, out),
-            Input::Answered { number, answer } => match answer {
-                Some(answer) => {
-                    let brought = self.order.answered(number, answer, out);
-                    self.caught_up(number, brought, now, rules, out);
-                }
-                None => self.unanswered(number, now, rules, out),
-            },
-            Input::Live { room, seq, frame } => self.order.live(room, seq, frame, rules, out),
-            Input::Signal(frame) | Input::Direct(frame) => out.push(Output::Send(frame)),
-            Input::Produced(id, true) => {
-                out.push(Output::Send(ServerFrame::Accepted { id }.encode()));
-            }
-            Input::Produced(id, false) => {
-                let message = "unknown whether it was taken: resend with the same id";
-                out.push(reject(
-                    id,
-                    RejectCode::Unavailable,
-                    message.to_owned(),
-                    None,
-                ));
-            }
-            Input::Tick => self.tick(now, rules, out),
-        }
-    }
-
-    fn hello(&mut self, hello: Hello, now: Now, rules: &Rules, out: &mut Vec<Output>) {
-        if !matches!(self.phase, Phase::Greeting) {
-            let message = "hello was said before".to_owned();
-            out.push(error(ErrorCode::AlreadyGreeted, message, None));
-            return;
-        }
-        let Hello {
-            user,
-            home,
-            cursors,
-        } = hello;
-        self.user = Some(user);
-        self.home = home;
-        self.order = Order::new(cursors);
-        self.audit_at = now.tick + self.audit_pause(rules);
-        self.phase = Phase::Registering;
-        let welcome = ServerFrame::Welcome {
-            session: self.address,
-            user,
-            was: rules.was.clone(),
-            heartbeat_ms: u64::try_from(rules.ping_every.as_millis()).unwrap_or(u64::MAX),
-            limits: rules.limits.clone(),
-        };
-        out.push(Output::Register(user));
-        out.push(Output::WriteRoute);
-        out.push(Output::Send(welcome.encode()));
-    }
-
-    fn route_written(&mut self, written: bool, now: Now, rules: &Rules, out: &mut Vec<Output>) {
-        match (&self.phase, written) {
-            (Phase::Registering, true) => {
-                // Only now may the query be sent: what is stored before is found by it, what is
-                // stored later finds the route.
-                self.phase = Phase::CatchingUp {
-                    settle: now.tick + rules.settle_after,
-                };
-                self.order.ask(Rooms::All, out);
-            }
-            (Phase::Registering, false) => self.come_back(out),
-            (Phase::Live { .. }, true) if self.auditing => {
-                self.audit = Some(self.order.ask(Rooms::All, out));
-            }
-            _ => {}
-        }
-        self.auditing = false;
-    }
-
-    fn caught_up(
-        &mut self,
-        number: u32,
-        brought: usize,
-        now: Now,
-        rules: &Rules,
-        out: &mut Vec<Output>,
-    ) {
-        self.retry_at = None;
-        if let Phase::CatchingUp { settle } = self.phase {
-            self.phase = Phase::Live {
-                settle: Some(settle),
-            };
-        }
-        if self.audit == Some(number) {
-            self.audit = None;
-            if brought > 0 {
-                // The route may have been lost: what was looked up meanwhile is found once more.
-                self.phase = Phase::Live {
-                    settle: Some(now.tick + rules.settle_after),
-                };
-                out.push(Output::Audited(brought));
-            }
-        }
-    }
-
-    fn unanswered(&mut self, number: u32, now: Now, rules: &Rules, out: &mut Vec<Output>) {
-        if matches!(self.phase, Phase::CatchingUp { .. }) {
-            self.come_back(out);
-            return;
-        }
-        self.order.failed(number);
-        self.audit = None;
-        self.retry_at = Some(now.tick + rules.retry_after);
-    }
-
-    fn tick(&mut self, now: Now, rules: &Rules, out: &mut Vec<Output>) {
-        if matches!(self.phase, Phase::Greeting) {
-            if now.tick >= self.greet_by {
-                self.close(CloseCode::HelloTimeout, out);
-            }
-            return;
-        }
-        if now.tick >= self.ping_at {
-            if !std::mem::take(&mut self.heard) {
-                self.close(CloseCode::HeartbeatLost, out);
-                return;
-            }
-            self.pings += 1;
-            self.ping_at = now.tick + rules.ping_every;
-            out.push(Output::Ping(self.pings));
-        }
-        let Phase::Live { settle } = self.phase else {
-            return;
-        };
-        if settle.is_some_and(|at| now.tick >= at) {
-            self.phase = Phase::Live { settle: None };
-            self.order.ask(Rooms::All, out);
-        }
-        if self.retry_at.is_some_and(|at| now.tick >= at) {
-            self.retry_at = None;
-            self.order.ask(Rooms::All, out);
-        }
-        if now.tick >= self.audit_at {
-            self.audit_at = now.tick + self.audit_pause(rules);
-            self.auditing = true;
-            out.push(Output::WriteRoute);
-        }
-    }
-
-    fn frame(
-        &mut self,
-        frame: ClientFrame,
-        allowed: Result<(), Duration>,
-        now: Now,
-        out: &mut Vec<Output>,
-    ) {
-        let Some(user) = self.user else {
-            self.close(CloseCode::HelloExpected, out);
-            return;
-        };
-        self.errors = self.errors.saturating_sub(1);
-        let (room, id, retry, kind) = match frame {
-            ClientFrame::Send {
-                room,
-                id,
-                body,
-                retry,
-            } => (room, id, retry, CommandKind::Message { body }),
-            ClientFrame::Edit {
-                room,
-                seq,
-                id,
-                body,
-                retry,
-            } => (room, id, retry, CommandKind::Edit { seq, body }),
-            ClientFrame::Delete {
-                room,
-                seq,
-                id,
-                retry,
-            } => (room, id, retry, CommandKind::Delete { seq }),
-            ClientFrame::Read { room, seq } => {
-                return signal(room, user, SignalKind::Read { seq }, allowed, now, out);
-            }
-            ClientFrame::Typing { room } => {
-                return signal(room, user, SignalKind::Typing, allowed, now, out);
-            }
-            ClientFrame::Watch { .. } => {
-                let message = "presence is not served yet".to_owned();
-                out.push(error(ErrorCode::NotAvailable, message, None));
-                return;
-            }
-            ClientFrame::Hello { .. } => {
-                let message = "hello was said before".to_owned();
-                out.push(error(ErrorCode::AlreadyGreeted, message, None));
-                return;
-            }
-        };
-        if let Err(wait) = allowed {
-            let message = "more commands than the limit".to_owned();
-            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-            out.push(Output::Refused(RejectCode::RateLimited));
-            out.push(reject(id, RejectCode::RateLimited, message, Some(wait)));
-        } else if let Err(invalid) = kind.check() {
-            out.push(Output::Refused(RejectCode::Invalid));
-            out.push(reject(id, RejectCode::Invalid, invalid.to_string(), None));
-        } else {
-            out.push(Output::Produce(Box::new(Command {
-                v: VERSION,
-                room,
-                sender: user,
-                id,
-                retry,
-                at: now.wall_ms,
-                origin: Some(Origin {
-                    home: self.home,
-                    session: self.address,
-                }),
-                kind,
-            })));
-        }
-    }
-
-    fn malformed(
-        &mut self,
-        code: ErrorCode,
-        message: String,
-        rules: &Rules,
-        out: &mut Vec<Output>,
-    ) {
-        if self.user.is_none() {
-            self.close(CloseCode::HelloExpected, out);
-            return;
-        }
-        self.errors += 1;
-        if self.errors > rules.errors {
-            self.close(CloseCode::TooManyErrors, out);
-        } else {
-            out.push(error(code, message, None));
-        }
-    }
-
-    /// A store can't be reached: the client is told to come back, with jitter.
-    fn come_back(&mut self, out: &mut Vec<Output>) {
-        let pause = self.jitter(Duration::from_millis(500), Duration::from_secs(3));
-        let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
-        self.bye(CloseCode::TryAgainLater, ms, out);
-    }
-
-    fn bye(&mut self, code: CloseCode, retry_after_ms: u64, out: &mut Vec<Output>) {
-        let bye = ServerFrame::Bye {
-            code: code.reason().to_owned(),
-            retry_after_ms,
-        };
-        out.push(Output::Send(bye.encode()));
-        self.close(code, out);
-    }
-
-    fn close(&mut self, code: CloseCode, out: &mut Vec<Output>) {
-        self.phase = Phase::Closing;
-        self.order = Order::default();
-        out.push(Output::Close(code));
-    }
-
-    fn audit_pause(&mut self, rules: &Rules) -> Duration {
-        self.jitter(rules.audit_least, rules.audit_most)
-    }
-
-    /// Somewhere between the two, by splitmix64 over the seed.
-    fn jitter(&mut self, least: Duration, most: Duration) -> Duration {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        let span = u64::try_from(most.saturating_sub(least).as_micros()).unwrap_or(u64::MAX);
-        least + Duration::from_micros(z % span.max(1))
-    }
-}
-
-fn signal(
+struct Held {
     room: RoomId,
-    sender: UserId,
-    kind: SignalKind,
-    allowed: Result<(), Duration>,
-    now: Now,
-    out: &mut Vec<Output>,
-) {
-    // Over the limit they are dropped unanswered: the next typing or read mark makes up for it.
-    if allowed.is_ok() {
-        out.push(Output::Signal(SignalRecord {
-            v: VERSION,
-            room,
-            sender,
-            at: now.wall_ms,
-            kind,
-        }));
-    }
+    seq: Seq,
+    frame: Bytes,
+    /// The first query that was asked after this frame came. What is committed is in every answer
+    /// to a query sent later (I3), so what is absent after this one is absent.
+    after: u32,
 }
 
-fn reject(id: MessageId, code: RejectCode, message: String, retry_after_ms: Option<u64>) -> Output {
-    Output::Send(
-        ServerFrame::Rejected {
-            id,
-            code,
-            message,
-            retry_after_ms,
+/// Which rooms a query is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rooms {
+    /// Those that wait for it.
+    Waiting,
+    /// All.
+    All,
+}
+
+/// The last seq per room, and what waits.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// Sorted by room.
+    known: Vec<(RoomId, Seq)>,
+    held: Vec<Held>,
+    held_bytes: usize,
+    /// Rooms whose frames wait, and for which query.
+    waiting: Vec<(RoomId, u32)>,
+    /// Everything waits until the first answer.
+    catching_up: bool,
+    /// The last query asked, and the last answered: at most one is under way.
+    asked: u32,
+    answered: u32,
+    /// Another is needed after the one under way: what was noticed since must not join it (trap 8).
+    again: Option<Rooms>,
+}
+
+impl Order {
+    /// Before the first answer; `cursors` sorted by room.
+    pub fn new(cursors: Vec<(RoomId, Seq)>) -> Self {
+        Self {
+            known: cursors,
+            catching_up: true,
+            ..Self::default()
         }
-        .encode(),
-    )
-}
+    }
 
-fn error(code: ErrorCode, message: String, id: Option<MessageId>) -> Output {
-    Output::Send(ServerFrame::Error { code, message, id }.encode())
+    /// The last seq of a room, when it is known.
+    pub fn last(&self, room: RoomId) -> Option<Seq> {
+        self.known
+            .binary_search_by_key(&room, |&(r, _)| r)
+            .ok()
+            .map(|i| self.known[i].1)
+    }
+
+    fn set(&mut self, room: RoomId, seq: Seq) {
+        match self.known.binary_search_by_key(&room, |&(r, _)| r) {
+            Ok(i) => self.known[i].1 = seq,
+            Err(i) => self.known.insert(i, (room, seq)),
+        }
+    }
+
+    /// The number of the next query to be sent: it knows whatever has happened by now (I3).
+    fn next_query(&self) -> u32 {
+        self.asked + 1
+    }
+
+    /// Asks for what is above the cursors; returns the number of the query that will know it.
+    /// What is noticed while one is under way needs another: it must not join it (trap 8).
+    pub fn ask(&mut self, rooms: Rooms, out: &mut Vec<Output>) -> u32 {
+        let number = self.next_query();
+        if self.asked > self.answered {
+            self.again = self.again.max(Some(rooms));
+            return number;
+        }
+        self.asked = number;
+        let cursors = match rooms {
+            Rooms::All => self
+                .known
+                .iter()
+                .map(|&(room, seq)| (room, Some(seq)))
+                .collect(),
+            Rooms::Waiting => self.waiting.iter().map(|w| (w.0, self.last(w.0))).collect(),
+        };
+        out.push(Output::Query {
+            number,
+            first: self.catching_up,
+            rooms,
+            cursors,
+        });
+        number
+    }
+
+    /// The query failed: whoever waited for it waits for the next.
+    pub fn failed(&mut self, number: u32) {
+        self.answered = self.answered.max(number);
+        self.again = None;
+    }
+
+    /// Whether anything waits for a query.
+    pub fn waits(&self) -> bool {
+        self.catching_up || !self.waiting.is_empty()
+    }
+
+    /// A live frame: lower is dropped, next is delivered, higher or unknown reads the hole first.
+    pub fn live(
+        &mut self,
+        room: RoomId,
+        seq: Seq,
+        frame: Bytes,
+        rules: &Rules,
+        out: &mut Vec<Output>,
+    ) {
+        let last = self.last(room);
+        if last.is_some_and(|last| seq <= last) && !self.catching_up {
+            out.push(Output::Seen);
+            return;
+        }
+        if self.catching_up || self.waiting.iter().any(|&(r, _)| r == room) {
+            let after = self.next_query();
+            self.hold(
+                Held {
+                    room,
+                    seq,
+                    frame,
+                    after,
+                },
+                rules,
+                out,
+            );
+        } else if last.is_some_and(|last| seq == last.next()) {
+            self.set(room, seq);
+            out.push(Output::Deliver(frame));
+        } else {
+            out.push(Output::Gap);
+            let after = self.next_query();
+            self.waiting.push((room, after));
+            self.ask(Rooms::Waiting, out);
+            self.hold(
+                Held {
+                    room,
+                    seq,
+                    frame,
+                    after,
+                },
+                rules,
+                out,
+            );
+        }
+    }
+
+    fn hold(&mut self, held: Held, rules: &Rules, out: &mut Vec<Output>) {
+        let full = self.held.len() >= rules.held_frames
+            || self.held_bytes + held.frame.len() > rules.held_bytes;
+        if full {
+            // All of it is committed (I3), so the next query finds it.
+            out.push(Output::HeldOverflow);
+            self.held = Vec::new();
+            self.held_bytes = 0;
+            if self.catching_up {
+                if self.asked > self.answered {
+                    self.again = Some(Rooms::All);
+                }
+            } else {
+                let number = self.next_query();
+                for entry in &mut self.waiting {
+                    entry.1 = number;
+                }
+                self.ask(Rooms::Waiting, out);
+            }
+            return;
+        }
+        self.held_bytes += held.frame.len();
+        self.held.push(held);
+    }
+
+    /// An answer: what is above the last seq is delivered, then the held frames of every room that
+    /// waited for it. Returns how many events the answer itself brought.
+    pub fn answered(&mut self, number: u32, answer: Answer, out: &mut Vec<Output>) -> usize {
+        self.answered = self.answered.max(number);
+        let first = std::mem::take(&mut self.catching_up);
+        let mut brought = 0;
+        for room in answer.rooms {
+            brought += self.room(room, first, out);
+        }
+        let rooms: Vec<RoomId> = if first {
+            let mut rooms: Vec<RoomId> = self.held.iter().map(|h| h.room).collect();
+            rooms.sort_unstable();
+            rooms.dedup();
+            rooms
+        } else {
+            let due = self
+                .waiting
+                .iter()
+                .filter(|w| w.1 <= number)
+                .map(|w| w.0)
+                .collect();
+            self.waiting.retain(|w| w.1 > number);
+            due
+        };
+        for room in rooms {
+            if !self.waiting.iter().any(|w| w.0 == room) {
+                self.release(room, number, out);
+            }
+        }
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+        if let Some(rooms) = self.again.take() {
+            self.ask(rooms, out);
+        }
+        brought
+    }
+
+    fn room(&mut self, answer: RoomAnswer, first: bool, out: &mut Vec<Output>) -> usize {
+        let room = answer.room;
+        let mut last = match self.last(room) {
+            Some(last) if !(first && answer.clamped) => last,
+            // No cursor, or one above the head: the baseline, read after the route was written.
+            _ => answer.from,
+        };
+        if first && answer.clamped {
+            out.push(Output::Send(
+                ServerFrame::CursorClamped {
+                    room,
+                    head: answer.head,
+                }
+                .encode(),
+            ));
+        }
+        if let Some((from, to)) = answer.gap
+            && to > last
+        {
+            let from = from.max(last.next());
+            out.push(Output::Send(ServerFrame::Gap { room, from, to }.encode()));
+            last = to;
+        }
+        let mut brought = 0;
+        for (seq, frame) in answer.events {
+            if seq > last {
+                out.push(Output::Deliver(frame));
+                last = seq;
+                brought += 1;
+            }
+        }
+        // What is absent after this read is absent.
+        self.set(room, last.max(answer.head));
+        if first {
+            out.extend(answer.marks.into_iter().map(Output::Send));
+        }
+        brought
+    }
+
+    /// Lets a room wait for the query that follows the answer being worked in.
+    fn wait_for_next(&mut self, room: RoomId) -> u32 {
+        let number = self.next_query();
+        self.again = self.again.max(Some(Rooms::Waiting));
+        match self.waiting.iter_mut().find(|w| w.0 == room) {
+            Some(entry) => entry.1 = number,
+            None => self.waiting.push((room, number)),
+        }
+        number
+    }
+
+    /// Merges the held frames of a room by seq, after query `number`.
+    fn release(&mut self, room: RoomId, number: u32, out: &mut Vec<Output>) {
+        let mut due: Vec<Held> = self.held.extract_if(.., |held| held.room == room).collect();
+        due.sort_unstable_by_key(|held| held.seq);
+        self.held_bytes -= due.iter().map(|held| held.frame.len()).sum::<usize>();
+        let mut hole = false;
+        for held in due {
+            let last = self.last(room);
+            if last.is_some_and(|last| held.seq <= last) {
+                out.push(Output::Seen);
+            } else if !hole
+                && (last.is_some_and(|last| held.seq == last.next()) || held.after <= number)
+            {
+                self.set(room, held.seq);
+                out.push(Output::Deliver(held.frame));
+            } else {
+                // It came after the query was sent, and there is a hole before it.
+                if !std::mem::replace(&mut hole, true) {
+                    out.push(Output::Gap);
+                }
+                let after = self.wait_for_next(room);
+                self.held_bytes += held.frame.len();
+                self.held.push(Held { after, ..held });
+            }
+        }
+    }
 }
