@@ -145,13 +145,13 @@ impl Store {
         self.run(&APPEND, &columns.params())
             .await
             .map(drop)
-            .map_err(sort)
+            .map_err(|error| sort(&error))
     }
 }
 
 /// What a failed append means to the caller (§5).
-fn sort(error: StoreError) -> AppendError {
-    match &error {
+fn sort(error: &StoreError) -> AppendError {
+    match error {
         StoreError::Unknown { reason, .. } => return AppendError::Unknown(reason.clone()),
         StoreError::Refused { sqlstate, .. } => {
             let db = error.db();
@@ -184,5 +184,5 @@ fn sort(error: StoreError) -> AppendError {
         _ => {}
     }
     // Rolled back, or never sent. Never dead-lettered: the batch is not to blame.
-    AppendError::Unavailable(crate::error::with_sources(&error))
+    AppendError::Unavailable(crate::error::with_sources(error))
 }

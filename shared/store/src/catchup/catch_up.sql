@@ -43,7 +43,7 @@ stay as (
     where left_seq is null or cursor < left_seq or (cursor is null and from_join)
 ),
 -- Seqs have no gaps: how many were missed is known without looking at a message.
-counted as (
+counted as materialized (
     select b.*, m.missed, m.first_missed, least(m.missed, b.max_room) as want
     from based b
     cross join lateral (
@@ -58,10 +58,12 @@ counted as (
 -- The rooms that need least are served first: most of them whole.
 shared as (
     select *,
-           greatest(0, least(want, max_total - (sum(want) over (partition by req order by want, room_id) - want)))::bigint
-               as allowed
+           greatest(0, least(want, max_total + want
+               - (sum(want) over (partition by req order by want, room_id))::bigint)) as allowed
     from counted
 )
+-- What is not wanted is ruled out inside the lateral joins: a condition on the join would be looked
+-- at after the rows were read.
 select s.req, s.room_id, s.kind, s.joined_seq, s.left_seq, s.head, s.base, s.clamped,
        s.missed, s.first_missed,
        e.seqs, e.senders, e.ids, e.kinds, e.ats, e.contents,
@@ -76,7 +78,7 @@ left join lateral (
            array_agg(x.content order by x.seq) as contents
     from (
         select m.*
-        from unnest(s.firsts, s.lasts) as u (f, l)
+        from (select f, l from unnest(s.firsts, s.lasts) as u (f, l) where s.allowed > 0) u
         cross join lateral (
             select m.seq, m.sender_id, m.client_id, m.kind, m.at_ms, m.content
             from message m
@@ -89,11 +91,11 @@ left join lateral (
         order by m.seq desc
         limit s.allowed
     ) x
-) e on s.allowed > 0
+) e on true
 left join lateral (
     select array_agg(k.user_id order by k.user_id) as mark_users,
            array_agg(k.upto order by k.user_id) as mark_uptos
     from read_mark k
-    where k.room_id = s.room_id
-) k on s.want_marks and s.left_seq is null
+    where k.room_id = s.room_id and s.want_marks and s.left_seq is null
+) k on true
 order by s.req, s.room_id

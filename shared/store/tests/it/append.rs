@@ -201,8 +201,9 @@ async fn a_deletion_leaves_a_tombstone_and_no_text_anywhere() {
     writer.event(room(1), user(1), edit(target, "secret 2"));
     writer.event(room(1), user(1), edit(kept, "kept 2"));
     let deletion = writer.event(room(1), user(1), EventKind::Deleted { target });
-    // An edit decided on a stale state brings nothing back.
-    writer.event(room(1), user(1), edit(target, "secret 3"));
+    writer.commit().await;
+    // An edit that was decided on a stale state brings nothing back into the message.
+    writer.event(room(1), user(1), edit(target, "late"));
     writer.commit().await;
     let stored = events(&place, 1).await;
     let expected = EventKind::Message {

@@ -1,4 +1,9 @@
 //! The store on a real Postgres: each test has a database of its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that can't go on has failed"
+)]
 
 mod append;
 mod bad_data;
@@ -7,6 +12,7 @@ mod fence;
 mod find;
 mod lanes;
 mod lost_answer;
+mod observed;
 mod place;
 mod reading;
 mod renewal;
