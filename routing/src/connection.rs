@@ -1,11 +1,13 @@
 //! The one connection to Redis that a process shares.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{FromRedisValue, IntoConnectionInfo, Pipeline, Script, ToRedisArgs};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// An answer that takes longer is given up. A script may have run all the same, so every script is
 /// safe to repeat.
@@ -15,6 +17,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A peer that acknowledges nothing for so long is gone. Without it a half-open connection would be
 /// used for the quarter of an hour that TCP goes on resending.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
+
+/// Pipelines sent and not answered yet. One is read while the next is written; more would only queue
+/// on the connection, where their time limits already run and the renewal of a lease is behind them.
+const PIPELINES_UNDER_WAY: usize = 2;
 
 /// Where Redis is, and the name space in it.
 #[derive(Clone)]
@@ -77,6 +83,7 @@ impl RoutingError {
 pub struct Redis {
     connection: ConnectionManager,
     key_prefix: String,
+    pipelines: Arc<Semaphore>,
 }
 
 impl Redis {
@@ -115,6 +122,7 @@ impl Redis {
         Ok(Self {
             connection,
             key_prefix: settings.key_prefix.clone(),
+            pipelines: Arc::new(Semaphore::new(PIPELINES_UNDER_WAY)),
         })
     }
 
@@ -152,15 +160,31 @@ impl Redis {
             .map_err(|source| RoutingError::Redis { operation, source })
     }
 
+    /// Waits until a pipeline may be sent, in the order of asking.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        Turn {
+            connection: self.connection.clone(),
+            // An error would mean that the semaphore was closed, which nobody does.
+            _permit: self.pipelines.acquire().await.ok(),
+        }
+    }
+}
+
+/// The right to send one pipeline, now.
+pub(crate) struct Turn<'a> {
+    connection: ConnectionManager,
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Turn<'_> {
     /// Sends all of a pipeline in one go and reads its answers.
     pub(crate) async fn ask<T: FromRedisValue>(
-        &self,
+        mut self,
         operation: &'static str,
         pipeline: &Pipeline,
     ) -> Result<T, RoutingError> {
-        let mut connection = self.connection.clone();
         pipeline
-            .query_async(&mut connection)
+            .query_async(&mut self.connection)
             .await
             .map_err(|source| RoutingError::Redis { operation, source })
     }

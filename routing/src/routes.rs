@@ -5,6 +5,7 @@ mod route;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use protocol::UserId;
 use redis::Script;
@@ -19,7 +20,7 @@ pub use route::{BadRoute, Route};
 
 /// Users asked for in one pipeline: large enough that a round trip is nothing beside it, small enough
 /// that others get their turn and the answer comes well before the time limit.
-const USERS_PER_PIPELINE: usize = 1_000;
+const USERS_PER_PIPELINE: usize = 500;
 
 /// Routes are spread over so many shards (and, in a cluster, over its slots).
 const SHARDS: i64 = 256;
@@ -90,8 +91,7 @@ impl RouteTable {
         });
         let missing: Vec<UserId> = missing.into_iter().collect();
         for users in missing.chunks(USERS_PER_PIPELINE) {
-            let issued = since_boot();
-            let answers = self.read(users).await?;
+            let (issued, answers) = self.read(users).await?;
             self.cached(|cache| {
                 for (user, routes) in users.iter().zip(&answers) {
                     cache.put(*user, routes.clone(), issued);
@@ -179,19 +179,22 @@ impl RouteTable {
             .await
     }
 
-    async fn read(&self, users: &[UserId]) -> Result<Vec<Arc<[Route]>>, RoutingError> {
+    /// The routes of `users` in their order, and when the read was issued.
+    async fn read(&self, users: &[UserId]) -> Result<(Duration, Vec<Arc<[Route]>>), RoutingError> {
         let mut pipeline = redis::Pipeline::with_capacity(users.len());
         for user in users {
             pipeline.hvals(self.key(*user));
         }
-        let answers: Vec<Vec<Vec<u8>>> = self.redis.ask("read routes", &pipeline).await?;
+        let turn = self.redis.turn().await;
+        let issued = since_boot();
+        let answers: Vec<Vec<Vec<u8>>> = turn.ask("read routes", &pipeline).await?;
         let decoded = users.iter().zip(answers).map(|(user, texts)| {
             texts
                 .iter()
                 .filter_map(|text| decode(*user, text))
                 .collect::<Arc<[Route]>>()
         });
-        Ok(decoded.collect())
+        Ok((issued, decoded.collect()))
     }
 
     fn key(&self, user: UserId) -> String {

@@ -124,7 +124,8 @@ async fn i4_an_answer_is_used_for_route_cache_and_no_longer() {
 }
 
 /// Many users, some asked for twice, some with nothing: each is in the answer, whatever the number of
-/// round trips, and many look-ups share the one connection.
+/// round trips. Many look-ups share the one connection, and none of them times out by waiting for the
+/// others.
 #[tokio::test]
 async fn a_crowd_is_looked_up_at_once() {
     let (_space, redis) = redis().await;
