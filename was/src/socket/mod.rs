@@ -4,6 +4,7 @@ mod fragment;
 mod incoming;
 mod listener;
 mod mailbox;
+mod measured;
 mod task;
 mod upgrade;
 

@@ -14,13 +14,14 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::fragment::pieces;
+use super::fragment::{PIECE, pieces};
 use super::incoming::{Came, read};
 use super::mailbox::{Item, Mailbox};
+use super::measured::Measured;
 use crate::gateway::{Gateway, Identity};
 use crate::session::{Hello, Input, Output, Session};
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Measured<TcpStream>>;
 
 /// How long one batch of frames may take to leave: a client that reads nothing for so long is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
@@ -28,7 +29,7 @@ const WRITE_WITHIN: Duration = Duration::from_secs(30);
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 /// Above this a payload is kept for one more poll: the read buffer then begins anew, small, rather
 /// than growing into the payload's memory for good (trap 14).
-const LARGE: usize = 4096;
+const LARGE: usize = 1024;
 
 /// Why a socket ends.
 enum End {
@@ -310,8 +311,14 @@ impl Served {
     }
 }
 
+/// Buffers a frame. Pieces of a large one leave one by one: the write buffer keeps the most that it
+/// ever held (trap 14).
 async fn feed(socket: &mut Socket, frame: Bytes) -> Result<(), Error> {
+    let large = frame.len() > PIECE;
     for piece in pieces(frame) {
+        if large {
+            socket.flush().await?;
+        }
         socket.feed(piece).await?;
     }
     Ok(())

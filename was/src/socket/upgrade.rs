@@ -20,6 +20,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::measured::Measured;
 use super::task::serve;
 use crate::gateway::Gateway;
 use crate::rest::Problem;
@@ -80,14 +81,14 @@ pub async fn upgrade(
             tracing::error!("the connection is not the listener's");
             return;
         };
-        let stream = parts.io.into_inner();
+        let begun = parts.read_buf.to_vec();
+        let stream = Measured::new(parts.io.into_inner(), &begun);
         let config = WebSocketConfig::default()
             .read_buffer_size(1024)
             .write_buffer_size(8 * 1024)
             .max_write_buffer_size(64 * 1024)
             .max_frame_size(Some(MAX_FRAME_BYTES))
             .max_message_size(Some(MAX_FRAME_BYTES));
-        let begun = parts.read_buf.to_vec();
         let socket =
             WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
         serve(serving, socket).await;

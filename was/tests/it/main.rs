@@ -12,6 +12,7 @@ mod doors;
 mod frames;
 mod homes;
 mod house;
+mod memory;
 mod rest;
 mod sessions;
 mod socket;
