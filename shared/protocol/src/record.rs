@@ -195,7 +195,7 @@ fn number(bytes: &[u8]) -> Option<i64> {
 }
 
 fn users(bytes: &[u8]) -> Option<Vec<UserId>> {
-    if bytes.len() % 8 != 0 {
+    if !bytes.len().is_multiple_of(8) {
         return None;
     }
     bytes
