@@ -21,7 +21,7 @@ use super::measured::Measured;
 use crate::gateway::{Gateway, Identity};
 use crate::session::{Hello, Input, Output, Session};
 
-type Socket = WebSocketStream<Measured<TcpStream>>;
+pub(super) type Socket = WebSocketStream<Measured<TcpStream>>;
 
 /// How long one batch of frames may take to leave: a client that reads nothing for so long is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ struct Served {
 }
 
 /// Serves a socket until it ends; then the session leaves the registry and its route is removed.
-pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Socket) {
+pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Box<Socket>) {
     gateway.observed.sockets.inc();
     let address = Address::new_v4();
     let seed = address.as_u64_pair().0;
@@ -202,28 +202,20 @@ impl Served {
             return Ok(None);
         }
         let mailbox = Arc::clone(&self.mailbox);
-        let mut out = std::mem::take(&mut self.out);
-        let result = {
-            let write = self.write(socket, out.drain(..));
-            // A write that blocks is given up for when the mailbox overflows meanwhile.
-            tokio::select! {
-                biased;
-                result = write => result.map_err(|_| End::Gone),
-                code = mailbox.ended() => Err(End::Close(code)),
-                () = tokio::time::sleep(WRITE_WITHIN) => Err(End::Close(CloseCode::TooSlow)),
-            }
-        };
-        // Kept for the next time unless a catch-up made it large.
-        if out.capacity() <= 8 {
-            self.out = out;
+        let out = std::mem::take(&mut self.out);
+        // A write that blocks is given up for when the mailbox overflows meanwhile.
+        tokio::select! {
+            biased;
+            result = self.write(socket, out) => result.map_err(|_| End::Gone),
+            code = mailbox.ended() => Err(End::Close(code)),
+            () = tokio::time::sleep(WRITE_WITHIN) => Err(End::Close(CloseCode::TooSlow)),
         }
-        result
     }
 
     async fn write(
         &mut self,
         socket: &mut Socket,
-        outputs: impl Iterator<Item = Output>,
+        outputs: Vec<Output>,
     ) -> Result<Option<CloseCode>, Error> {
         let mut written = false;
         for output in outputs {

@@ -91,7 +91,8 @@ pub async fn upgrade(
             .max_message_size(Some(MAX_FRAME_BYTES));
         let socket =
             WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
-        serve(serving, socket).await;
+        // Boxed: a future keeps a second place for each argument that it takes by value.
+        serve(serving, Box::new(socket)).await;
     });
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
         .map_err(|_| Problem::unavailable("no answer to this key"))?;
