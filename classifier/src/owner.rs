@@ -161,7 +161,8 @@ impl<O: Outside> Owner<O> {
             let expected = seen
                 .get(&row.lane)
                 .is_some_and(|before| (*before..=progress.ahead()).contains(&row.applied));
-            if !progress.is_lost() && !own.leaving && !(mine && expected) {
+            let as_left = mine && expected;
+            if !(progress.is_lost() || own.leaving || as_left) {
                 tracing::warn!(
                     lane = %row.lane, owner = ?row.owner, epoch = row.epoch, applied = row.applied,
                     held_epoch = progress.epoch, held_applied = progress.applied(),

@@ -145,7 +145,7 @@ async fn first_record(context: Arc<Context<Servers>>, ready: Condition) {
         }
     }
     ready.meet();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Starts every task of the pipeline: per worker one that appends, one that routes and one that

@@ -156,7 +156,7 @@ fn any_kind() -> impl Strategy<Value = CommandKind> {
         6 => Just(say()),
         3 => who.clone().prop_map(add),
         3 => who.clone().prop_map(remove),
-        2 => (who.clone(), prop_oneof![Just(Role::Member), Just(Role::Admin), Just(Role::Owner)])
+        2 => (who, prop_oneof![Just(Role::Member), Just(Role::Admin), Just(Role::Owner)])
             .prop_map(|(u, r)| role(u, r)),
         2 => (0..12_i64).prop_map(edit),
         2 => (0..12_i64).prop_map(delete),

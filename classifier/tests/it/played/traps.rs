@@ -81,6 +81,31 @@ async fn trap4_what_was_stored_and_not_routed_is_routed() {
 async fn trap15_a_lost_answer_is_not_a_rejection() {
     let mut stage = Stage::new();
     let room = room_in(0, 0);
+    stage.produce(&command(room, 1, group(&[2])));
+    stage.start();
+    stage.settled([0, -1]).await;
+    let appends = stage.postgres.appends();
+
+    stage.postgres.fault(Fault::AnswerLost);
+    let left = command(room, 2, CommandKind::Remove { user: user(2) });
+    stage.produce(&left);
+    assert!(is_stored(&stage.answer(left.id).await, 2));
+    stage.settled([1, -1]).await;
+    assert_eq!(stage.stored(room), [1, 2]);
+    assert_eq!(stage.delivered(room, 2), [1, 2]);
+    let answers = stage.answers(left.id);
+    assert!(
+        answers.iter().all(|frame| is_stored(frame, 2)),
+        "{answers:?}"
+    );
+    assert_eq!(stage.postgres.appends(), appends + 1, "tried again");
+}
+
+/// The same for a room that nobody remembers: made, used and left in the batch whose answer is lost.
+#[tokio::test]
+async fn trap15_a_lost_answer_about_a_new_room() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
     stage.postgres.fault(Fault::AnswerLost);
     let create = command(room, 1, group(&[2]));
     let said = command(room, 2, say("hello"));
