@@ -1,4 +1,8 @@
 //! Every encoding reads back what it wrote, and never panics on what it did not write.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't go on says so by panicking"
+)]
 
 use proptest::prelude::*;
 use protocol::{
