@@ -1,8 +1,12 @@
 //! Stopping, and coming back to the same home.
 
+use std::time::Duration;
+
+use rustix::process::Signal;
 use serde_json::json;
 
-use crate::house::House;
+use crate::house::{House, until};
+use crate::socket::Socket;
 
 /// I7: SIGTERM says `bye` with a time, closes, releases and exits 0; the next process of the name
 /// has the same home, though another was started meanwhile.
@@ -14,7 +18,7 @@ async fn i7_a_stop_says_bye_and_a_return_finds_its_home() {
     let mut socket = first.session("ann", "phone", &[]).await;
     let (ann, _) = first.token("ann").await;
     let before = desk.routes_of(ann, 1).await[0];
-    first.terminate();
+    first.signal(Signal::TERM);
     let (code, frames) = socket.closed().await;
     assert_eq!(code, 1001);
     let bye = frames.last().unwrap();
@@ -36,4 +40,49 @@ async fn i7_a_stop_says_bye_and_a_return_finds_its_home() {
     let after = desk.routes_of(ann, 1).await[0];
     assert_eq!(after.home, before.home);
     assert!(after.incarnation > before.incarnation);
+}
+
+/// I6: a gateway that was paused for longer than its lease claims its home anew; sessions of the
+/// claim that ended are sent back, and miss nothing when they return.
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_a_paused_gateway_claims_anew_and_its_sessions_return() {
+    let house = House::new().await;
+    let mut desk = house.desk().await;
+    let gateway = house
+        .gateway("was-0", &[("SWITCHBOARD_WAS_HOME_LEASE", "500ms")])
+        .await;
+    let (ann, _) = gateway.token("ann").await;
+    desk.create(1, &[ann]).await;
+    let mut socket = gateway.session("ann", "phone", &[(1, 1)]).await;
+    let before = desk.routes_of(ann, 1).await[0];
+    gateway.signal(Signal::STOP);
+    let missed = desk.store(1, ann, &["while it was paused"]).await.remove(0);
+    desk.send(before.home, &missed, &[ann]).await;
+    // Twice the lease: it has ended for certain, whatever was renewed last.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    gateway.signal(Signal::CONT);
+    let (code, _) = socket.closed().await;
+    assert_eq!(code, 1013);
+    let mut socket = until("let in again", || async {
+        let mut socket = Socket::try_open(gateway.port).await?;
+        let (_, token) = gateway.token("ann").await;
+        socket.hello(&token, "phone", &[(1, 1)]).await;
+        Ok(socket)
+    })
+    .await;
+    assert_eq!(socket.next().await["type"], "welcome");
+    assert_eq!(socket.next().await["seq"], 2);
+    let after = until("a route of the new claim", || async {
+        let route = desk.routes_of(ann, 1).await[0];
+        if route.incarnation > before.incarnation {
+            Ok(route)
+        } else {
+            Err(format!("{route:?}"))
+        }
+    })
+    .await;
+    assert_eq!(after.home, before.home);
+    let event = desk.store(1, ann, &["after"]).await.remove(0);
+    desk.send(after.home, &event, &[ann]).await;
+    assert_eq!(socket.next().await["seq"], 3);
 }

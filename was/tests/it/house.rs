@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use service::kafka::{Admin, KafkaSettings, TopicSpec};
 use stack::{Space, Stack};
 use store::{Store, StoreSettings};
@@ -179,10 +180,9 @@ impl Gateway {
         value.unwrap_or_else(|| panic!("no {line} in\n{text}"))
     }
 
-    pub(crate) fn terminate(&self) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 }
 

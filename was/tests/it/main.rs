@@ -15,4 +15,5 @@ mod house;
 mod memory;
 mod rest;
 mod sessions;
+mod settings;
 mod socket;

@@ -15,6 +15,10 @@ pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     pub(crate) async fn open(port: u16) -> Self {
+        Self::try_open(port).await.unwrap()
+    }
+
+    pub(crate) async fn try_open(port: u16) -> Result<Self, String> {
         let mut request = format!("ws://127.0.0.1:{port}/ws")
             .into_client_request()
             .unwrap();
@@ -22,9 +26,9 @@ impl Socket {
         request
             .headers_mut()
             .insert("sec-websocket-protocol", protocol);
-        let (socket, response) = connect_async(request).await.unwrap();
+        let (socket, response) = connect_async(request).await.map_err(|e| e.to_string())?;
         assert_eq!(response.headers()["sec-websocket-protocol"], "chat.v1.json");
-        Self(socket)
+        Ok(Self(socket))
     }
 
     pub(crate) async fn put(&mut self, frame: &Value) {
