@@ -12,8 +12,7 @@ pub struct ClassifierMetrics {
     commands: IntCounterVec,
     /// Commands decided before, routed and answered again.
     pub redelivered: IntCounter,
-    /// Records in `chat-dlq`, by reason.
-    pub dead_letters: IntCounterVec,
+    dead_letters: IntCounterVec,
     /// Seconds that one append took.
     pub append_seconds: Histogram,
     /// Commands in one append.
@@ -146,6 +145,12 @@ impl ClassifierMetrics {
         outcome("rejected", tally.rejected);
         outcome("dead_lettered", tally.dead_lettered);
         self.redelivered.inc_by(tally.redelivered);
+    }
+
+    /// Counts a record that goes to `chat-dlq`.
+    pub fn dead_letter(&self, reason: DlqReason) {
+        let counter = self.dead_letters.with_label_values(&[reason.as_str()]);
+        counter.inc();
     }
 
     /// The commands that ended that way.

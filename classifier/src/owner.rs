@@ -13,7 +13,7 @@ use protocol::Lane;
 use routing::decide::{Action, Me, Want, decide};
 use service::readiness::Condition;
 use store::{HeldLane, LaneTable};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::pipeline::context::{Context, LEASE, RENEWAL};
@@ -44,7 +44,7 @@ struct Left {
 pub struct Owner<O: Outside> {
     context: Arc<Context<O>>,
     workers: Vec<mpsc::Sender<Order<FeedOf<O>>>>,
-    signals: mpsc::Sender<Order<FeedOf<O>>>,
+    signals: watch::Sender<BTreeSet<Lane>>,
     own: BTreeMap<Lane, Own>,
     /// Lost though the row may still name this process: claimed anew as soon as it is seen to.
     lost: BTreeMap<Lane, i64>,
@@ -56,11 +56,11 @@ pub struct Owner<O: Outside> {
 }
 
 impl<O: Outside> Owner<O> {
-    /// An owner without lanes. Orders go to the workers, and to the task for typing and read marks.
+    /// An owner without lanes. Orders go to the workers; which lanes are owned is told to `signals`.
     pub fn new(
         context: Arc<Context<O>>,
         workers: Vec<mpsc::Sender<Order<FeedOf<O>>>>,
-        signals: mpsc::Sender<Order<FeedOf<O>>>,
+        signals: watch::Sender<BTreeSet<Lane>>,
     ) -> Self {
         let bound = usize::try_from(context.lanes).unwrap_or(1).max(1);
         Self {
@@ -139,13 +139,27 @@ impl<O: Outside> Owner<O> {
             }
         };
         self.check(&table, &seen);
-        self.act(&table, read_at).await;
+        let claimed = self.act(&table, read_at).await;
+        self.tell_signals();
         let count = i64::try_from(self.own.len()).unwrap_or(i64::MAX);
         self.context.metrics.lanes.set(count);
-        if let Some(ready) = &self.ready {
-            ready.meet();
+        match &self.ready {
+            Some(ready) if claimed => ready.meet(),
+            Some(_) => self.unready("Kafka does not answer"),
+            None => {}
         }
         true
+    }
+
+    /// Typing and read marks are read in the same lanes; behind or before the commands by a moment.
+    fn tell_signals(&self) {
+        let owned = self.own.iter().filter(|(_, own)| !own.leaving);
+        let lanes: BTreeSet<Lane> = owned.map(|(lane, _)| *lane).collect();
+        self.signals.send_if_modified(|told| {
+            let news = *told != lanes;
+            *told = lanes;
+            news
+        });
     }
 
     /// A held lane whose row says otherwise is lost: another owner or epoch, or an `applied` that
@@ -175,7 +189,8 @@ impl<O: Outside> Owner<O> {
         self.drop_lost();
     }
 
-    async fn act(&mut self, table: &LaneTable, read_at: Duration) {
+    /// Releases and claims what the decision core says; false if Kafka can't be asked about lanes.
+    async fn act(&mut self, table: &LaneTable, read_at: Duration) -> bool {
         let held: Vec<(Lane, i64)> = self
             .own
             .iter()
@@ -199,7 +214,7 @@ impl<O: Outside> Owner<O> {
                 Action::Claim(_) => {}
             }
         }
-        self.claim(wanted).await;
+        self.claim(wanted).await
     }
 
     /// Lanes that were lost by a fence, an unknown outcome or a feed, and whose row still names this

@@ -1,5 +1,6 @@
 //! Puts a classifier together and runs it until it is asked to stop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use service::lifecycle::{Failure, Lifecycle};
 use service::metrics::Metrics;
 use service::readiness::{Condition, Readiness};
 use store::{Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::{KafkaLanes, KafkaPublish, RedisRoutes, Servers};
@@ -173,8 +174,8 @@ pub fn start<O: Outside>(
         let settling = settle::run(Arc::clone(context), sent);
         lifecycle.spawn(format!("settle-{number}"), settling);
     }
-    let (to_signals, signal_orders) = mpsc::channel(orders);
-    let signals = Signals::new(Arc::clone(context), clock, signal_orders);
+    let (to_signals, lanes) = watch::channel(BTreeSet::new());
+    let signals = Signals::new(Arc::clone(context), clock, lanes);
     lifecycle.spawn("signals", signals.run());
     let owner = finish(Owner::new(Arc::clone(context), to_workers, to_signals));
     lifecycle.spawn("owner", owner.run());

@@ -6,20 +6,19 @@
 
 mod window;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::select_all;
+use futures_util::future::{join_all, select_all};
 use protocol::{DeliveryHeaders, Home, Lane, RoomId, ServerFrame, UserId};
 use service::clock::Clock;
 use store::StoredRoom;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::context::Context;
-use crate::pipeline::worker::{Order, Taken};
 use crate::ports::{
     Feed, Incoming, Lanes, Ledger, LogError, Outgoing, Outside, Publish, Routes, Sink, Source,
 };
@@ -29,6 +28,8 @@ use window::Window;
 const WINDOW: Duration = Duration::from_millis(50);
 /// The most that one window takes.
 const MAX_SIGNALS: usize = 2_000;
+/// Between two tries to open what can't be read.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Between two commits of where to read on.
 const COMMITS: Duration = Duration::from_secs(1);
 
@@ -38,7 +39,8 @@ type FeedOf<O> = <<O as Outside>::Lanes as Lanes>::Feed;
 pub struct Signals<O: Outside> {
     context: Arc<Context<O>>,
     clock: Clock,
-    orders: mpsc::Receiver<Order<FeedOf<O>>>,
+    /// The lanes that this process owns.
+    lanes: watch::Receiver<BTreeSet<Lane>>,
     feeds: BTreeMap<Lane, FeedOf<O>>,
     /// The next offset of each lane, behind what is done.
     next: BTreeMap<Lane, i64>,
@@ -53,16 +55,16 @@ struct Frame {
 }
 
 impl<O: Outside> Signals<O> {
-    /// A task without lanes.
+    /// A task for the lanes that `lanes` says, as it says them.
     pub fn new(
         context: Arc<Context<O>>,
         clock: Clock,
-        orders: mpsc::Receiver<Order<FeedOf<O>>>,
+        lanes: watch::Receiver<BTreeSet<Lane>>,
     ) -> Self {
         Self {
             context,
             clock,
-            orders,
+            lanes,
             feeds: BTreeMap::new(),
             next: BTreeMap::new(),
             commits: Instant::now(),
@@ -71,18 +73,21 @@ impl<O: Outside> Signals<O> {
 
     /// Works until the owner is gone.
     pub async fn run(mut self) {
+        let mut again = tokio::time::interval(AGAIN);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let woken = tokio::select! {
+            let signal = tokio::select! {
                 biased;
-                order = self.orders.recv() => match order {
-                    Some(order) => Err(order),
-                    None => return,
+                changed = self.lanes.changed() => match changed {
+                    Ok(()) => None,
+                    Err(_) => return,
                 },
-                (lane, record) = first(&mut self.feeds) => Ok((lane, record)),
+                _ = again.tick() => None,
+                signal = first(&mut self.feeds) => Some(signal),
             };
-            match woken {
-                Err(order) => self.obey(order),
-                Ok((lane, record)) => {
+            match signal {
+                None => self.follow().await,
+                Some((lane, record)) => {
                     let window = self.collect(lane, record).await;
                     self.finish(window).await;
                 }
@@ -90,17 +95,19 @@ impl<O: Outside> Signals<O> {
         }
     }
 
-    fn obey(&mut self, order: Order<FeedOf<O>>) {
-        match order {
-            Order::Take(Taken { progress, feed }) => {
-                self.feeds.insert(progress.lane, feed);
-                self.next.remove(&progress.lane);
-            }
-            Order::Drop(lane, done) => {
-                self.feeds.remove(&lane);
-                self.next.remove(&lane);
-                // Nobody listens when the owner has gone.
-                let _ = done.send(());
+    /// Reads the lanes that are owned, and no others. One that can't be opened is tried again.
+    async fn follow(&mut self) {
+        let owned = self.lanes.borrow_and_update().clone();
+        self.feeds.retain(|lane, _| owned.contains(lane));
+        self.next.retain(|lane, _| owned.contains(lane));
+        let missing = owned.iter().filter(|lane| !self.feeds.contains_key(lane));
+        let opened = join_all(missing.map(|lane| open(&self.context, *lane))).await;
+        for (lane, feed) in opened {
+            match feed {
+                Ok(feed) => {
+                    self.feeds.insert(lane, feed);
+                }
+                Err(error) => tracing::warn!(%lane, %error, "a lane's signals can't be read"),
             }
         }
     }
@@ -127,7 +134,7 @@ impl<O: Outside> Signals<O> {
                 window.take(payload, self.clock.wall_ms());
             }
             Err(error) => {
-                // The lane's commands go on; its signals come back with its next owner.
+                // The lane's commands go on; its signals are opened again soon.
                 tracing::warn!(%lane, %error, "a lane's signals can't be read");
                 self.feeds.remove(&lane);
             }
@@ -243,6 +250,17 @@ impl<O: Outside> Signals<O> {
             }
         }
     }
+}
+
+/// Where the group left off, else from the first signal there is.
+async fn open<O: Outside>(context: &Context<O>, lane: Lane) -> (Lane, Result<FeedOf<O>, LogError>) {
+    let feed = async {
+        let committed = context.source.committed(Source::Signals, lane).await?;
+        let (low, high) = context.source.bounds(Source::Signals, lane).await?;
+        let start = committed.unwrap_or(low).clamp(low, high.max(low));
+        context.source.add(Source::Signals, lane, start).await
+    };
+    (lane, feed.await)
 }
 
 fn members(room: &StoredRoom) -> Vec<UserId> {

@@ -17,22 +17,20 @@ use crate::ports::{Lanes, Ledger, LogError, Outside, Source};
 /// A lane that is claimed and can be read.
 struct Adopted<F> {
     progress: Arc<Progress>,
-    commands: F,
-    signals: F,
+    feed: F,
 }
 
 impl<O: Outside> Owner<O> {
-    /// Claims lanes, side by side.
-    pub(super) async fn claim(&mut self, lanes: BTreeSet<Lane>) {
+    /// Claims lanes, side by side. False if nothing could be claimed, because Kafka does not answer.
+    pub(super) async fn claim(&mut self, lanes: BTreeSet<Lane>) -> bool {
         if lanes.is_empty() {
-            return;
+            return true;
         }
         let topic_id = match self.context.source.topic_id().await {
             Ok(id) => id,
             Err(error) => {
                 tracing::warn!(%error, "the id of the topic is not known: nothing is claimed");
-                self.unready("Kafka does not answer");
-                return;
+                return false;
             }
         };
         let tries = lanes
@@ -41,24 +39,20 @@ impl<O: Outside> Owner<O> {
         for adopted in join_all(tries).await.into_iter().flatten() {
             self.hand_to_worker(adopted);
         }
+        true
     }
 
     fn hand_to_worker(&mut self, adopted: Adopted<FeedOf<O>>) {
         let progress = adopted.progress;
         let (lane, epoch) = (progress.lane, progress.epoch);
         self.highest = self.highest.max(epoch);
-        let to_signals = Order::Take(Taken {
-            progress: Arc::clone(&progress),
-            feed: adopted.signals,
-        });
         let to_worker = Order::Take(Taken {
             progress: Arc::clone(&progress),
-            feed: adopted.commands,
+            feed: adopted.feed,
         });
         let taken = self
             .worker(lane)
-            .is_some_and(|worker| worker.try_send(to_worker).is_ok())
-            && self.signals.try_send(to_signals).is_ok();
+            .is_some_and(|worker| worker.try_send(to_worker).is_ok());
         if !taken {
             // Far behind with its orders: the claim is given up as a lost one is.
             tracing::warn!(%lane, "no worker took the lane");
@@ -119,16 +113,9 @@ async fn open<O: Outside>(
             "records were deleted from the lane before they were routed"
         );
     }
-    let commands = context.source.add(Source::Commands, lane, start).await?;
-    let from = context.source.committed(Source::Signals, lane).await?;
-    let (low, high) = context.source.bounds(Source::Signals, lane).await?;
-    let start = from.unwrap_or(low).clamp(low, high.max(low));
-    let signals = context.source.add(Source::Signals, lane, start).await?;
-    Ok(Adopted {
-        progress: Arc::new(Progress::new(lane, claim, Arc::clone(wake))),
-        commands,
-        signals,
-    })
+    let feed = context.source.add(Source::Commands, lane, start).await?;
+    let progress = Arc::new(Progress::new(lane, claim, Arc::clone(wake)));
+    Ok(Adopted { progress, feed })
 }
 
 /// An `applied` at or beyond the log's end means that Kafka has lost what it had acknowledged. Set to

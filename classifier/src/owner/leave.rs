@@ -41,7 +41,7 @@ impl<O: Outside> Owner<O> {
             return;
         };
         let progress = Arc::clone(&own.progress);
-        let Some(dropped) = self.drop_orders(lane) else {
+        let Some(dropped) = self.drop_order(lane) else {
             // Its worker has too many orders waiting: the next turn tries again.
             return;
         };
@@ -51,7 +51,8 @@ impl<O: Outside> Owner<O> {
         let context = Arc::clone(&self.context);
         let (left, epoch) = (self.left.0.clone(), progress.epoch);
         tokio::spawn(async move {
-            for_all(dropped).await;
+            // An error means that the worker has ended: it holds nothing any more.
+            let _ = dropped.await;
             if release {
                 hand_over(&context, &progress).await;
             }
@@ -60,15 +61,12 @@ impl<O: Outside> Owner<O> {
         });
     }
 
-    /// Tells worker and signals task to drop a lane; what they answer through.
-    fn drop_orders(&self, lane: Lane) -> Option<[oneshot::Receiver<()>; 2]> {
+    /// Tells the worker to drop a lane; what it answers through.
+    fn drop_order(&self, lane: Lane) -> Option<oneshot::Receiver<()>> {
         let worker = self.worker(lane)?.try_reserve().ok()?;
-        let signals = self.signals.try_reserve().ok()?;
-        let (first, worker_done) = oneshot::channel();
-        let (second, signals_done) = oneshot::channel();
-        worker.send(Order::Drop(lane, first));
-        signals.send(Order::Drop(lane, second));
-        Some([worker_done, signals_done])
+        let (done, dropped) = oneshot::channel();
+        worker.send(Order::Drop(lane, done));
+        Some(dropped)
     }
 
     /// A lane has been given up.
@@ -92,11 +90,11 @@ impl<O: Outside> Owner<O> {
             let Some(own) = self.own.remove(&lane) else {
                 continue;
             };
-            let dropped = self.drop_orders(lane);
+            let dropped = self.drop_order(lane);
             let context = Arc::clone(&self.context);
             leaving.push(async move {
                 if let Some(dropped) = dropped {
-                    let _ = tokio::time::timeout(LAST_BATCH, for_all(dropped)).await;
+                    let _ = tokio::time::timeout(LAST_BATCH, dropped).await;
                 }
                 hand_over(&context, &own.progress).await;
             });
@@ -105,13 +103,6 @@ impl<O: Outside> Owner<O> {
         if let Err(error) = self.context.ledger.leave(&self.context.name).await {
             tracing::warn!(%error, "still on the list of classifiers until the lease runs out");
         }
-    }
-}
-
-async fn for_all(dropped: [oneshot::Receiver<()>; 2]) {
-    for done in dropped {
-        // An error means that the task has ended: it holds nothing any more.
-        let _ = done.await;
     }
 }
 

@@ -92,6 +92,8 @@ pub struct Decided {
     pub steps: Vec<Step>,
     /// How the commands ended.
     pub tally: Tally,
+    /// Why records go to `chat-dlq`; those that were buried before not counted again.
+    pub buried: Vec<DlqReason>,
     /// Commands that would be rejected though nobody asked the store whether they are known: look
     /// them up and decide again, so that what is stored is never called rejected (trap 1).
     pub unsure: Vec<EventKey>,
@@ -235,7 +237,10 @@ impl Decided {
     fn bury(&mut self, record: &Received, reason: DlqReason, topic: &str, redelivered: bool) {
         match redelivered {
             true => self.tally.redelivered += 1,
-            false => self.tally.dead_lettered += 1,
+            false => {
+                self.tally.dead_lettered += 1;
+                self.buried.push(reason);
+            }
         }
         self.steps.push(Step::Send(record.burial(reason, topic)));
     }

@@ -4,9 +4,13 @@ use bytes::Bytes;
 use protocol::{
     BodyError, Command, CommandKind, DlqReason, Header, Invalid, Lane, Origin, header, lane_of,
 };
+use service::kafka::MAX_RECORD_BYTES;
 use store::EventKey;
 
 use crate::ports::{Incoming, Outgoing, Sink};
+
+/// What the reason and origin of a dead letter take at most, topic names included.
+const ROOM_FOR_HEADERS: usize = 2_048;
 
 /// One record and what it is. Kept as it came until it is committed: it may have to be decided
 /// again, or buried.
@@ -83,9 +87,15 @@ impl Received {
             sink: Sink::Dlq,
             key: Some(text(place)),
             headers,
-            payload: self.raw.payload.clone(),
+            payload: self.raw.payload.as_ref().map(cut),
         }
     }
+}
+
+/// The bytes as they came, less what would make the record with its reason larger than a record may
+/// be: a lane must not stand still before what it can't bury.
+fn cut(payload: &Bytes) -> Bytes {
+    payload.slice(..payload.len().min(MAX_RECORD_BYTES - ROOM_FOR_HEADERS))
 }
 
 /// What names a command in the store.

@@ -266,6 +266,9 @@ impl<O: Outside> Worker<O> {
             }
         }
         self.context.metrics.count(decided.tally);
+        for reason in &decided.buried {
+            self.context.metrics.dead_letter(*reason);
+        }
         let mut upto: BTreeMap<Lane, i64> = BTreeMap::new();
         for record in records {
             upto.insert(record.lane, record.offset());
@@ -372,11 +375,7 @@ impl<O: Outside> Worker<O> {
                 tracing::warn!(%error, "a record was not dead-lettered");
                 backoff.wait(&self.context.stop).await?;
             }
-            self.context
-                .metrics
-                .dead_letters
-                .with_label_values(&[DlqReason::BadData.as_str()])
-                .inc();
+            self.context.metrics.dead_letter(DlqReason::BadData);
             record.content = Content::Buried(command.clone());
         }
         Ok(())

@@ -4,8 +4,13 @@ mod bench;
 
 use std::time::Duration;
 
-use protocol::{CommandKind, Role, RoomKind, ServerFrame};
+use classifier::settings::Settings;
+use classifier::setup;
+use protocol::{CommandKind, Role, RoomKind, Seq, ServerFrame, SignalKind};
 use serde_json::Value;
+use service::kafka::KafkaSettings;
+use service::settings::AdminSettings;
+use store::{Store, StoreSettings};
 
 use bench::{Bench, user};
 
@@ -95,7 +100,7 @@ async fn every_kind_of_command_is_stored() {
     bench.connect(user(1), 1).await;
     let room = bench.create_group(1, &[2]).await;
     bench.command(room, 2, say("hello")).await;
-    let target = protocol::Seq::new(2).unwrap();
+    let target = Seq::new(2).unwrap();
     for (sender, kind) in [
         (
             2,
@@ -224,4 +229,74 @@ async fn a_stopped_classifier_hands_its_lanes_over() {
             .all(|owner| owner.as_deref() != Some("classifier-1")),
         "{owners:?}"
     );
+}
+
+/// Read marks: stored, the highest wins, never above the head, told to the members. Typing: told to the
+/// others, unless it is old. Neither has a seq (trap 13), and neither is heard from, or told to, who is
+/// no member (I12).
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_reach_members_and_nobody_else() {
+    let mut bench = Bench::start(1).await;
+    for n in [1, 2, 4] {
+        bench.connect(user(n.into()), n).await;
+    }
+    let room = bench.create_group(1, &[2]).await;
+    let now = service::clock::Clock::system().wall_ms();
+    let read = |n| SignalKind::Read {
+        seq: Seq::new(n).unwrap(),
+    };
+    bench.signal(room, 4, now, SignalKind::Typing).await;
+    bench.signal(room, 4, now, read(1)).await;
+    bench.signal(room, 2, now, read(900)).await;
+    for home in [1, 2] {
+        match bench.signalled(home).await {
+            ServerFrame::Read { user: of, upto, .. } => {
+                assert_eq!((of, upto.get()), (user(2), 1), "clamped to the head");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    bench.signal(room, 2, now - 6_000, SignalKind::Typing).await;
+    bench.signal(room, 1, now, SignalKind::Typing).await;
+    match bench.signalled(2).await {
+        ServerFrame::Typing { user: of, .. } => assert_eq!(of, user(1)),
+        other => panic!("{other:?}"),
+    }
+    bench.nothing_more(1).await;
+    bench.nothing_more(4).await;
+}
+
+/// `setup` runs side by side and again, as two pods that start together do.
+#[tokio::test(flavor = "multi_thread")]
+async fn setup_is_safe_side_by_side_and_again() {
+    let space = stack::Stack::shared().await.unwrap().space().await.unwrap();
+    let settings = Settings {
+        name: "setup".into(),
+        workers: 1,
+        drain: Duration::from_secs(1),
+        group_limit: 100,
+        lanes: 2,
+        homes: 4,
+        replication: 1,
+        min_insync: 1,
+        kafka: KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix()),
+        store: StoreSettings::new(space.postgres_url()),
+        redis: routing::RedisSettings {
+            url: space.redis_url().to_owned(),
+            key_prefix: space.key_prefix(),
+        },
+        admin: AdminSettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+        },
+    };
+    let (one, other) = tokio::join!(setup::run(&settings), setup::run(&settings));
+    one.unwrap();
+    other.unwrap();
+    setup::run(&settings).await.unwrap();
+    let store = Store::connect(&settings.store).await.unwrap();
+    let table = store
+        .heartbeat("setup", Duration::from_millis(1), &[])
+        .await
+        .unwrap();
+    assert_eq!(table.lanes.len(), 2);
 }

@@ -170,6 +170,22 @@ async fn trap12_bad_data_is_buried_alone() {
     assert_eq!(metrics.commands("dead_lettered"), 3, "I10");
 }
 
+/// I11: what is too large to be buried whole is buried cut, and the lane goes on.
+#[tokio::test]
+async fn i11_poison_of_the_largest_size_is_buried() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    stage
+        .kafka
+        .produce_raw(0, "1", &vec![b'x'; 2 * 1024 * 1024]);
+    stage.produce(&command(room, 1, group(&[2])));
+    stage.start();
+    stage.settled([1, -1]).await;
+    let buried = stage.kafka.sent_to(Sink::Dlq).remove(0);
+    let size = buried.payload.unwrap().len();
+    assert!(size < service::kafka::MAX_RECORD_BYTES, "{size}");
+}
+
 /// Trap 12: a full disk is no poison: it is waited out, and nothing is buried.
 #[tokio::test]
 async fn trap12_a_full_disk_is_waited_out() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use protocol::{
     Command, CommandKind, DeliveryHeaders, Home, MessageId, Origin, PushRecord, RoomId, RoomKind,
-    Seq, ServerFrame, Target, UserId, VERSION, lane_of,
+    Seq, ServerFrame, SignalKind, SignalRecord, Target, UserId, VERSION, lane_of,
 };
 use routing::{Redis, RedisSettings, Route, RouteTable};
 use serde_json::Value;
@@ -39,6 +39,8 @@ pub(super) struct Bench {
     homes: HashMap<i32, Feed>,
     seen: HashMap<i32, Seen>,
     answers: HashMap<MessageId, ServerFrame>,
+    /// Frames without a seq, by home.
+    signals: Vec<(i32, ServerFrame)>,
     store: Store,
     routes: RouteTable,
     _space: Space,
@@ -71,6 +73,7 @@ impl Bench {
             homes,
             seen: HashMap::new(),
             answers: HashMap::new(),
+            signals: Vec::new(),
             store: Store::connect(&StoreSettings::new(space.postgres_url()))
                 .await
                 .unwrap(),
@@ -134,6 +137,35 @@ impl Bench {
             ..Outgoing::to(self.topics.send())
         };
         self.producer.send(&record).unwrap().await.unwrap();
+    }
+
+    /// Produces a signal as a gateway does.
+    pub(super) async fn signal(&self, room: RoomId, sender: i64, at: i64, kind: SignalKind) {
+        let signal = SignalRecord {
+            v: VERSION,
+            room,
+            sender: user(sender),
+            at,
+            kind,
+        };
+        let record = Outgoing {
+            partition: Some(self.lane(room)),
+            key: Some(Bytes::from(room.to_string())),
+            payload: Some(Bytes::from(serde_json::to_vec(&signal).unwrap())),
+            ..Outgoing::to(self.topics.signal())
+        };
+        self.producer.send(&record).unwrap().await.unwrap();
+    }
+
+    /// The next frame without a seq on a home.
+    pub(super) async fn signalled(&mut self, home: i32) -> ServerFrame {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(n) = self.signals.iter().position(|(on, _)| *on == home) {
+                return self.signals.remove(n).1;
+            }
+            self.read(home, deadline, "a signal").await;
+        }
     }
 
     async fn create(&mut self, room: RoomId, creator: i64, members: &[i64]) {
@@ -245,6 +277,10 @@ impl Bench {
                     panic!("{frame:?}");
                 };
                 self.answers.insert(*id, frame);
+            }
+            Target::Users(_) if headers.seq.is_none() => {
+                let frame = serde_json::from_slice(&payload).unwrap();
+                self.signals.push((home, frame));
             }
             Target::Users(_) => {
                 let room = headers.room.unwrap();
