@@ -1,6 +1,6 @@
 //! What a client tells its owner, and how it reads that from the socket.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use protocol::{
     Address, ErrorCode, EventKind, Limits, MessageId, Presence, RejectCode, RoomId, Seq,
@@ -140,6 +140,8 @@ pub struct Connected {
     pub was: String,
     /// What it allows.
     pub limits: Limits,
+    /// Where the rooms begin that no cursor was named for: new to this client, or joined while it was away.
+    pub cursors: BTreeMap<RoomId, Seq>,
     /// How long nobody was connected; none at the first connection.
     pub away: Option<Duration>,
 }

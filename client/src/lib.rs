@@ -24,7 +24,8 @@
 //! - **Reconnect.** After a loss the next gateway of [`Options::urls`] is tried at once, then with full jitter. A close
 //!   code that says "do not come back" ends it with [`Event::Stopped`].
 //! - **Resume.** Each `hello` carries the last number seen in each room, so that what was missed comes first. A room
-//!   without a number begins at its head: to miss nothing from the start, name it in [`Options::cursors`].
+//!   without a number begins at its head, which the first [`Event::Connected`] tells and the client keeps: to see what is
+//!   older, name the room in [`Options::cursors`].
 //! - **Resend.** A command stays in the outbox until the own `message` or `event`, `stored` or a final `rejected` came;
 //!   each resend has the same id, and the servers store it once.
 //!

@@ -252,11 +252,15 @@ impl Task {
                 was,
                 heartbeat_ms,
                 limits,
+                cursors,
             } => {
                 session.greeted = Some(now);
                 session.silence = Duration::from_millis(heartbeat_ms.max(1)).mul_f64(HEARTBEATS);
                 state.connected = true;
                 state.outbox.reconnected();
+                for (room, seq) in &cursors {
+                    state.saw(*room, *seq);
+                }
                 drop(state);
                 let away = self.lost_at.take().map(|lost| now - lost);
                 Event::Connected(Connected {
@@ -265,6 +269,7 @@ impl Task {
                     user,
                     was,
                     limits,
+                    cursors,
                     away,
                 })
             }

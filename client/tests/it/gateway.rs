@@ -118,6 +118,11 @@ impl Gateway {
     }
 }
 
+/// A room that no hello names a cursor for: the welcome says that it begins at 30.
+pub(crate) fn unnamed() -> RoomId {
+    RoomId::new(9).unwrap()
+}
+
 pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
     let limits = Limits {
         body_chars: 1,
@@ -134,6 +139,7 @@ pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
         was: "was-1".to_owned(),
         heartbeat_ms,
         limits,
+        cursors: [(unnamed(), seq(30))].into(),
     }
 }
 

@@ -3,7 +3,7 @@
 use client::Event;
 use protocol::{ClientFrame, EventKind, MessageId, Seq, ServerFrame};
 
-use crate::gateway::{Gateway, Peer, connect, me, message, options, room, seq, until};
+use crate::gateway::{Gateway, Peer, connect, me, message, options, room, seq, unnamed, until};
 
 fn cursor(peer: &Peer) -> Option<Seq> {
     match &peer.hello {
@@ -49,6 +49,27 @@ async fn the_highest_number_seen_is_the_next_cursor() {
     let peer = gateway.welcome().await;
     assert_eq!(cursor(&peer), Some(seq(4)));
     assert_eq!(client.cursors().get(&room()), Some(&seq(4)));
+}
+
+/// Otherwise the next hello would begin at the head of then, and skip what was missed meanwhile.
+#[tokio::test]
+async fn i5_a_room_without_a_cursor_has_one_from_the_welcome_on() {
+    let gateway = Gateway::start().await;
+    let (client, mut events) = connect(vec![gateway.url()]);
+    let peer = gateway.welcome().await;
+    let begins = until(&mut events, |event| match event {
+        Event::Connected(connected) => Some(connected.cursors.clone()),
+        _ => None,
+    })
+    .await;
+    assert_eq!(begins, [(unnamed(), seq(30))].into());
+    drop(peer);
+    let peer = gateway.welcome().await;
+    let ClientFrame::Hello { cursors, .. } = &peer.hello else {
+        panic!("{:?}", peer.hello);
+    };
+    assert_eq!(cursors.get(&unnamed()), Some(&seq(30)));
+    assert_eq!(client.cursors().get(&unnamed()), Some(&seq(30)));
 }
 
 #[tokio::test]

@@ -121,7 +121,8 @@ impl ClientFrame {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerFrame {
-    /// The answer to `hello`; what was missed follows it.
+    /// The answer to `hello`, once the session is where it can miss nothing: what was missed follows it,
+    /// and so does whatever is stored from now on.
     Welcome {
         /// This session.
         session: Address,
@@ -133,6 +134,13 @@ pub enum ServerFrame {
         heartbeat_ms: u64,
         /// The limits in force.
         limits: Limits,
+        /// Where the session begins in the rooms that `hello` named no cursor for.
+        #[serde(
+            default,
+            skip_serializing_if = "BTreeMap::is_empty",
+            deserialize_with = "by_room"
+        )]
+        cursors: BTreeMap<RoomId, Seq>,
     },
     /// Kafka has it (may come after the `message`).
     Accepted {

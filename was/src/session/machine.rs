@@ -7,7 +7,7 @@ use protocol::{
     RejectCode, RoomId, ServerFrame, SignalKind, SignalRecord, UserId, VERSION,
 };
 
-use super::message::{Hello, Input, Now, Output};
+use super::message::{Answer, Hello, Input, Now, Output};
 use super::order::{Order, Rooms};
 use super::rules::Rules;
 
@@ -117,6 +117,9 @@ impl Session {
             Input::RouteWritten(written) => self.route_written(written, now, rules, out),
             Input::Answered { number, answer } => match answer {
                 Some(answer) => {
+                    if let (Phase::CatchingUp { .. }, Some(user)) = (&self.phase, self.user) {
+                        out.push(self.welcome(user, &answer, rules));
+                    }
                     let brought = self.order.answered(number, answer, out);
                     self.caught_up(number, brought, now, rules, out);
                 }
@@ -156,16 +159,26 @@ impl Session {
         self.order = Order::new(cursors);
         self.audit_at = now.tick + self.audit_pause(rules);
         self.phase = Phase::Registering;
+        out.push(Output::Register(user));
+        out.push(Output::WriteRoute);
+    }
+
+    /// Only now, when it is known where each room begins: what the client sends after its welcome is
+    /// above that, so it sees its own message too.
+    fn welcome(&self, user: UserId, answer: &Answer, rules: &Rules) -> Output {
+        let unnamed = answer
+            .rooms
+            .iter()
+            .filter(|room| self.order.last(room.room).is_none());
         let welcome = ServerFrame::Welcome {
             session: self.address,
             user,
             was: rules.was.clone(),
             heartbeat_ms: u64::try_from(rules.ping_every.as_millis()).unwrap_or(u64::MAX),
             limits: rules.limits.clone(),
+            cursors: unnamed.map(|room| (room.room, room.from)).collect(),
         };
-        out.push(Output::Register(user));
-        out.push(Output::WriteRoute);
-        out.push(Output::Send(welcome.encode()));
+        Output::Send(welcome.encode())
     }
 
     fn route_written(&mut self, written: bool, now: Now, rules: &Rules, out: &mut Vec<Output>) {
