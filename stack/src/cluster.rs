@@ -15,6 +15,7 @@ use crate::{
     ports,
     ready::Probe,
     server::{Plan, Server},
+    servers::kafka,
     space::Space,
     stack::VARIABLE,
 };
@@ -102,9 +103,8 @@ impl Cluster {
         env.push(("SWITCHBOARD_AUTH_DEV_TOKENS".into(), "true".into()));
         env.push(("SWITCHBOARD_LANES".into(), options.lanes.to_string()));
         env.push(("SWITCHBOARD_HOMES".into(), options.homes.to_string()));
-        let copies = space.brokers().min(3);
+        let (copies, in_sync) = kafka::copies(space.brokers());
         env.push(("SWITCHBOARD_KAFKA_REPLICATION".into(), copies.to_string()));
-        let in_sync = if copies == 3 { 2 } else { 1 };
         env.push(("SWITCHBOARD_KAFKA_MIN_INSYNC".into(), in_sync.to_string()));
         env.extend(options.env.iter().cloned());
 
@@ -120,7 +120,7 @@ impl Cluster {
         }
         for number in 1..=options.was {
             let port = options.was_ports.get(number - 1).copied();
-            let port = port.unwrap_or_else(ports::free);
+            let port = port.unwrap_or_else(ports::free_port);
             cluster
                 .was
                 .push(service(space, "was", number, Some(port), &env)?);
@@ -197,7 +197,7 @@ fn service(
     env: &[(String, String)],
 ) -> Result<Service> {
     let name = format!("{program}-{number}");
-    let admin_port = ports::free();
+    let admin_port = ports::free_port();
     let mut env = env.to_vec();
     if let Some(port) = port {
         env.push(("SWITCHBOARD_WAS_LISTEN".into(), format!("127.0.0.1:{port}")));

@@ -13,7 +13,8 @@ const RANGE: std::ops::Range<u16> = 11_000..32_000;
 static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
 
 /// A loopback port that nobody listens on and that this process has not been given before.
-pub(crate) fn free() -> u16 {
+#[must_use]
+pub fn free_port() -> u16 {
     let mut given = GIVEN
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 /// `/proc` counts processor time in 1/100 s on every Linux, whatever the kernel's own tick (USER_HZ).
 const TICKS_PER_SECOND: u64 = 100;
@@ -87,8 +87,10 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
 
 /// The resident memory, in bytes, of a process and of all it started.
 ///
-/// Proportional (`Pss`) where the kernel tells it: pages that Postgres's processes share count once.
-pub(crate) fn resident_bytes(pid: u32) -> u64 {
+/// Proportional (`Pss`) where the kernel tells it: pages that Postgres's processes share count once. 0 when there is no
+/// such process.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> u64 {
     family(pid)
         .into_iter()
         .map(|member| {
@@ -107,6 +109,23 @@ fn field_kib(file: &Path, name: &str) -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+}
+
+/// Raises, as far as it goes without asking anybody, how many files this process and its children may have open: the usual
+/// 1,024 is less than a gateway's sockets, a load run's, or a broker's partitions.
+pub fn raise_open_files() {
+    // Where there is no limit worth the name, programs that close every number one by one would be at it for minutes.
+    const ENOUGH: u64 = 1 << 20;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
+    if limit.current.is_some_and(|current| current < most) {
+        let raised = Rlimit {
+            current: Some(most),
+            ..limit
+        };
+        // Refused: then it stays, and who runs into it says so.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@
 //! started it for the parent. A test's thread ends long before the servers may, so they are all started by a thread that lives as
 //! long as the process.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     io,
     process::{Child, Command},
     sync::{OnceLock, mpsc},
     thread,
 };
+
+use crate::process::raise_open_files;
 
 type Order = (Command, mpsc::SyncSender<io::Result<Child>>);
 
@@ -36,19 +37,4 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     let (answer, result) = mpsc::sync_channel(1);
     spawner.send((command, answer)).map_err(|_| gone())?;
     result.recv().map_err(|_| gone())?
-}
-
-/// Children inherit how many files may be open; the usual 1,024 is less than a gateway's sockets or a broker's partitions.
-fn raise_open_files() {
-    const WANTED: u64 = 65_536;
-    let limit = getrlimit(Resource::Nofile);
-    let most = limit.maximum.unwrap_or(u64::MAX).min(WANTED);
-    if limit.current.is_some_and(|current| current < most) {
-        let raised = Rlimit {
-            current: Some(most),
-            ..limit
-        };
-        // Refused: then it stays, and who runs into it says so.
-        let _ = setrlimit(Resource::Nofile, raised);
-    }
 }

@@ -245,7 +245,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     };
     let dir = folder.path.clone();
     let ports = kafka::free_ports(options.brokers);
-    let (postgres_port, redis_port) = (ports::free(), ports::free());
+    let (postgres_port, redis_port) = (ports::free_port(), ports::free_port());
     say(format!(
         "starting Kafka ({}), PostgreSQL and Redis",
         options.brokers

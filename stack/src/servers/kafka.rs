@@ -129,8 +129,7 @@ fn settings(node: i32, its: Ports, brokers: &[Ports], data: &Path) -> String {
         .map(|(node, ports): (i32, _)| format!("{node}@127.0.0.1:{}", ports.controller))
         .collect();
     let voters = voters.join(",");
-    let copies = brokers.len().min(3);
-    let in_sync = if copies == 3 { 2 } else { 1 };
+    let (copies, in_sync) = copies(brokers.len());
     let Ports {
         clients,
         controller,
@@ -166,12 +165,18 @@ fn settings(node: i32, its: Ports, brokers: &[Ports], data: &Path) -> String {
     )
 }
 
+/// How many copies of a partition so many brokers keep, and how many of them must have a record before it is acknowledged.
+pub(crate) fn copies(brokers: usize) -> (usize, usize) {
+    let copies = brokers.min(3);
+    (copies, if copies == 3 { 2 } else { 1 })
+}
+
 /// A free port for clients and one for the controllers' quorum, for each broker.
 pub(crate) fn free_ports(brokers: usize) -> Vec<Ports> {
     (0..brokers)
         .map(|_| Ports {
-            clients: ports::free(),
-            controller: ports::free(),
+            clients: ports::free_port(),
+            controller: ports::free_port(),
         })
         .collect()
 }
