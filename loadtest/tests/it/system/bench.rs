@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use loadtest::{Scenario, oracle::Verdict};
 use protocol::{RoomId, Seq};
-use stack::{Cluster, ClusterOptions, Space, Stack};
+use stack::{Cluster, ClusterOptions, Service, Space, Stack};
 use store::{Store, StoreSettings};
 use tokio::time::{Instant, sleep};
 
@@ -76,6 +76,17 @@ impl Bench {
         verdict
     }
 
+    /// Waits until the room's head is `head`, as the user of `session` sees it.
+    pub(super) async fn head(&self, session: usize, room: RoomId, head: i64) {
+        let rest = self.scenario.rest(session, 0);
+        let what = format!("head {head} in room {room}");
+        until(&what, Duration::from_secs(20), || async {
+            let view = rest.room(room).await.ok()?;
+            (view.head.get() == head).then_some(())
+        })
+        .await;
+    }
+
     /// All seqs of a room, by paging its history as the user of `session`.
     pub(super) async fn seqs(&self, session: usize, was: usize, room: RoomId) -> Vec<i64> {
         let rest = self.scenario.rest(session, was);
@@ -92,6 +103,18 @@ impl Bench {
             seqs.extend(page.messages.iter().map(|entry| entry.seq().get()));
         }
     }
+}
+
+/// What a process tells of one of its metrics, over all labels; none when it can't be asked.
+pub(super) async fn metric(service: &Service, name: &str) -> Option<f64> {
+    let url = format!("{}/metrics", service.admin_url());
+    let page = reqwest::get(url).await.ok()?.text().await.ok()?;
+    page.lines()
+        .filter_map(|line| line.strip_prefix(name))
+        // The name whole: labels or the value follow it.
+        .filter(|rest| rest.starts_with(['{', ' ']))
+        .map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// Waits until `look` finds something, and says what it waited for when it does not.
