@@ -50,6 +50,7 @@ create table message (
     kind      text   not null,
     at_ms     bigint not null,
     content   jsonb  not null,
+    first     jsonb,          -- of an edited message: the content as it was first said
     primary key (room_id, seq),
     unique (room_id, sender_id, kind, client_id)
 ) partition by hash (room_id);
@@ -63,7 +64,8 @@ begin
 end
 $$;
 
--- A deletion empties the texts of the edits of what it deletes.
+-- A deletion empties the texts of the edits of what it deletes, and who has left sees the latest of
+-- the edits that were made before.
 create index message_edit on message (room_id, ((content ->> 'target')::bigint)) where kind = 'edited';
 
 -- Lease, fence and progress of a lane, changed by every append: half of each page is left free, so

@@ -120,7 +120,8 @@ begin
 
     if cardinality(p_edited_rooms) > 0 then
         update message m
-        set content = m.content || jsonb_build_object('body', u.body, 'edited', u.seq)
+        set content = m.content || jsonb_build_object('body', u.body, 'edited', u.seq),
+            first = coalesce(m.first, m.content)
         from unnest(p_edited_rooms, p_edited_targets, p_edited_seqs, p_edited_bodies)
             as u (room_id, target, seq, body)
         where m.room_id = u.room_id and m.seq = u.target
@@ -129,7 +130,7 @@ begin
 
     if cardinality(p_deleted_rooms) > 0 then
         update message m
-        set content = jsonb_build_object('body', '', 'deleted', u.seq)
+        set content = jsonb_build_object('body', '', 'deleted', u.seq), first = null
         from unnest(p_deleted_rooms, p_deleted_targets, p_deleted_seqs) as u (room_id, target, seq)
         where m.room_id = u.room_id and m.seq = u.target and m.kind = 'message';
         update message m

@@ -157,18 +157,22 @@ macro_rules! history {
             "with stay as (
                  select joined_seq, left_seq from membership where user_id = $1 and room_id = $2
              ), seen as (
-                 select case when bool_or(left_seq is null)
+                 select array_agg(joined_seq) as firsts, array_agg(left_seq) as lasts,
+                        case when bool_or(left_seq is null)
                              then (select head from room where room_id = $2)
                              else max(left_seq) end as head
                  from stay
              )
-             select h.head, m.*
+             select h.head, m.seq, m.sender_id, m.client_id, m.kind, m.at_ms,
+                    case when m.first is null then m.content
+                         else message_seen($2, m.seq, m.content, m.first, h.firsts, h.lasts)
+                    end as content
              from seen h
              left join lateral (
                  select m.*
                  from stay s
                  cross join lateral (
-                     select seq, sender_id, client_id, kind, at_ms, content
+                     select seq, sender_id, client_id, kind, at_ms, content, first
                      from message m
                      where m.room_id = $2 and m.seq ",
             $bound,
@@ -194,7 +198,7 @@ pub(crate) const HISTORY_BEFORE: Statement =
 
 pub(crate) const FIND_OUTCOME: Statement = Statement::new(
     "find_outcome",
-    "select seq, sender_id, client_id, kind, at_ms, content
+    "select seq, sender_id, client_id, kind, at_ms, coalesce(first, content) as content
      from message
      where room_id = $1 and sender_id = $2 and kind = $3 and client_id = $4",
 );
@@ -281,7 +285,7 @@ impl Store {
         }))
     }
 
-    /// What a command led to, if it is stored: for callers whose outcome did not come in time.
+    /// What a command led to, if it is stored, before any edit: for callers whose outcome did not come in time.
     /// `kind` is the event's word (`CommandKind::event_kind`).
     pub async fn find_outcome(
         &self,

@@ -51,7 +51,8 @@ pub struct EventKey {
 /// A stored event and who gets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundEvent {
-    /// As stored now: of a message edited since, the later text.
+    /// As it was first said: the edit goes to the members at *its* seq (I12). Of a message deleted
+    /// since, the tombstone.
     pub event: Event,
     /// The members *at that seq* (traps 1, 3), whoever was removed by it included.
     pub recipients: Vec<UserId>,
@@ -111,7 +112,7 @@ pub(crate) const FIND_EVENTS: Statement = Statement::new(
      from unnest($1::bigint[], $2::bigint[], $3::text[], $4::uuid[])
          with ordinality as k (room_id, sender_id, kind, client_id, n)
      cross join lateral (
-         select seq, at_ms, content
+         select seq, at_ms, coalesce(first, content) as content
          from message m
          where m.room_id = k.room_id and m.sender_id = k.sender_id
            and m.kind = k.kind and m.client_id = k.client_id

@@ -77,10 +77,13 @@ left join lateral (
            array_agg(x.at_ms order by x.seq) as ats,
            array_agg(x.content order by x.seq) as contents
     from (
-        select m.*
+        select m.seq, m.sender_id, m.client_id, m.kind, m.at_ms,
+               case when m.first is null then m.content
+                    else message_seen(s.room_id, m.seq, m.content, m.first, s.firsts, s.lasts)
+               end as content
         from (select f, l from unnest(s.firsts, s.lasts) as u (f, l) where s.allowed > 0) u
         cross join lateral (
-            select m.seq, m.sender_id, m.client_id, m.kind, m.at_ms, m.content
+            select m.seq, m.sender_id, m.client_id, m.kind, m.at_ms, m.content, m.first
             from message m
             where m.room_id = s.room_id
               and m.seq >= greatest(u.f, s.base + 1)

@@ -6,7 +6,7 @@ use store::{Baseline, CatchUpRequest, RoomCatchUp, Scope, Store};
 use crate::place::Place;
 use crate::writer::{Writer, room, seq, user};
 
-fn request(user: UserId, cursors: &[(i64, i64)]) -> CatchUpRequest {
+pub(crate) fn request(user: UserId, cursors: &[(i64, i64)]) -> CatchUpRequest {
     let cursors = cursors.iter().map(|(r, s)| (room(*r), Some(seq(*s))));
     CatchUpRequest {
         user,

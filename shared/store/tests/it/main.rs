@@ -8,6 +8,7 @@
 mod append;
 mod bad_data;
 mod catch_up;
+mod edits;
 mod fence;
 mod find;
 mod lanes;
