@@ -8,7 +8,7 @@ use protocol::{ClientFrame, CloseCode, Command, MessageId, UserId};
 use routing::{Held, Route};
 use service::clock::Clock;
 use store::{CatchUpRequest, Store};
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authority;
@@ -60,7 +60,7 @@ pub struct Gateway {
 }
 
 /// Whose session it is, and by which route it is found.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Identity {
     /// Whose.
     pub user: UserId,
@@ -68,6 +68,8 @@ pub struct Identity {
     pub device: Box<str>,
     /// Where.
     pub route: Route,
+    /// Held by whoever does something about the route: one at a time.
+    pub turn: Arc<Mutex<()>>,
 }
 
 /// The longest device id, in bytes.
@@ -118,6 +120,7 @@ impl Gateway {
             user,
             device: device.into(),
             route,
+            turn: Arc::default(),
         })
     }
 
@@ -156,17 +159,12 @@ impl Gateway {
     /// Writes a session's route, or makes sure of it; the outcome arrives in its mailbox.
     pub fn write_route(&self, identity: &Identity, again: bool, mailbox: &Arc<Mailbox>) {
         let (routes, mailbox, bound) = (self.routes.clone(), Arc::clone(mailbox), self.bound);
-        let Identity {
-            user,
-            device,
-            route,
-        } = identity;
-        let (user, device, route) = (*user, device.clone(), *route);
+        let identity = identity.clone();
         self.tasks.spawn(async move {
             let written = if again {
-                routes.restore(user, &device, &route).await
+                routes.restore(&identity).await
             } else {
-                routes.write(user, &device, &route).await
+                routes.write(&identity).await
             };
             mailbox.push(Item::RouteWritten(written), bound);
         });
@@ -175,11 +173,8 @@ impl Gateway {
     /// Removes a session's route, once the session has ended.
     pub fn remove_route(&self, identity: Identity) {
         let routes = self.routes.clone();
-        self.tasks.spawn(async move {
-            routes
-                .remove(identity.user, &identity.device, &identity.route)
-                .await;
-        });
+        self.tasks
+            .spawn(async move { routes.remove(&identity).await });
     }
 
     /// Asks what a session has missed; the answer arrives in its mailbox.

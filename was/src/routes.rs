@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::commands::Commands;
+use crate::gateway::Identity;
 use crate::metrics::Observed;
 use crate::registry::{Registry, Serving};
 use crate::socket::Bound;
@@ -48,11 +49,26 @@ impl Routes {
         }
     }
 
-    /// Writes a new session's route; whoever had the device before is closed.
-    pub async fn write(&self, user: UserId, device: &str, route: &Route) -> bool {
-        match self.table.write(user, device, route).await {
+    /// Writes a new session's route; whoever had the device before is closed. Nothing of it stays
+    /// when the session has left the registry meanwhile: a later session of the device, here or
+    /// elsewhere, may have been the one that had the device.
+    pub async fn write(&self, identity: &Identity) -> bool {
+        let _turn = identity.turn.lock().await;
+        let Identity {
+            user,
+            device,
+            route,
+            ..
+        } = identity;
+        if !self.registry.has(route.session) {
+            return false;
+        }
+        match self.table.write(*user, device, route).await {
             Ok(older) => {
-                if let Some(older) = older.filter(|older| older.session != route.session) {
+                let older = older.filter(|older| older.session != route.session);
+                if !self.registry.has(route.session) {
+                    self.take_back(identity, older.as_ref()).await;
+                } else if let Some(older) = older {
                     self.evict(&older, route);
                 }
                 true
@@ -61,10 +77,39 @@ impl Routes {
         }
     }
 
+    /// Undoes the write of a session that had gone by then: what it replaced stands again, unless
+    /// another session has taken the device.
+    async fn take_back(&self, identity: &Identity, older: Option<&Route>) {
+        let Identity {
+            user,
+            device,
+            route,
+            ..
+        } = identity;
+        if let Err(error) = self.table.remove(*user, device, route).await {
+            self.failed(&error);
+        }
+        if let Some(older) = older
+            && let Err(error) = self.table.restore(*user, device, older).await
+        {
+            self.failed(&error);
+        }
+    }
+
     /// Makes sure that a session's route stands (§4, audit). Without effect on a newer session of
     /// the device: then this one is closed.
-    pub async fn restore(&self, user: UserId, device: &str, route: &Route) -> bool {
-        match self.table.restore(user, device, route).await {
+    pub async fn restore(&self, identity: &Identity) -> bool {
+        let _turn = identity.turn.lock().await;
+        let Identity {
+            user,
+            device,
+            route,
+            ..
+        } = identity;
+        if !self.registry.has(route.session) {
+            return false;
+        }
+        match self.table.restore(*user, device, route).await {
             Ok(Restored::Present) => true,
             Ok(Restored::Written) => {
                 self.observed.routes_restored.inc();
@@ -79,9 +124,17 @@ impl Routes {
         }
     }
 
-    /// Removes a session's own route: compared, then deleted, in one step (trap 6).
-    pub async fn remove(&self, user: UserId, device: &str, route: &Route) {
-        if let Err(error) = self.table.remove(user, device, route).await {
+    /// Removes a session's own route: compared, then deleted, in one step (trap 6). The session has
+    /// left the registry: the write under way is waited for, later ones do nothing.
+    pub async fn remove(&self, identity: &Identity) {
+        let _turn = identity.turn.lock().await;
+        let Identity {
+            user,
+            device,
+            route,
+            ..
+        } = identity;
+        if let Err(error) = self.table.remove(*user, device, route).await {
             self.failed(&error);
         }
     }

@@ -14,6 +14,7 @@ mod homes;
 mod house;
 mod memory;
 mod rest;
+mod routes;
 mod sessions;
 mod settings;
 mod socket;

@@ -1,0 +1,129 @@
+//! What stays in Redis of sessions that come and go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::Home;
+use routing::{Redis, RedisSettings, Route, RouteTable};
+use service::kafka::Producer;
+use service::metrics::Metrics;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use was::Identity;
+use was::commands::Commands;
+use was::metrics::Observed;
+use was::registry::Registry;
+use was::routes::Routes;
+use was::socket::{Bound, Mailbox};
+
+use crate::desk::user;
+use crate::house::House;
+
+const BOUND: Bound = Bound {
+    frames: 16,
+    bytes: 1 << 20,
+};
+
+struct Place {
+    redis: Redis,
+    registry: Arc<Registry>,
+    routes: Routes,
+}
+
+impl Place {
+    fn new(house: &House) -> Self {
+        let redis = Redis::connect(&RedisSettings {
+            url: house.space.redis_url().to_owned(),
+            key_prefix: house.space.key_prefix(),
+        })
+        .unwrap();
+        let observed = Arc::new(Observed::new(&Metrics::new()));
+        let registry = Arc::new(Registry::default());
+        let producer = Producer::start(&house.kafka, "routes", Duration::from_secs(5)).unwrap();
+        let commands = Commands::new(
+            producer,
+            house.kafka.topics(),
+            Arc::clone(&observed),
+            CancellationToken::new(),
+        );
+        let table = RouteTable::new(&redis);
+        Self {
+            redis,
+            routes: Routes::new(table, commands, Arc::clone(&registry), observed, BOUND),
+            registry,
+        }
+    }
+
+    /// A session on the phone of a user, not entered anywhere.
+    fn session(id: i64, home: i32) -> Identity {
+        Identity {
+            user: user(id),
+            device: "phone".into(),
+            route: Route {
+                home: Home(home),
+                incarnation: 1,
+                session: Uuid::new_v4(),
+            },
+            turn: Arc::default(),
+        }
+    }
+
+    fn enter(&self, who: &Identity) -> Arc<Mailbox> {
+        let mailbox = Arc::new(Mailbox::default());
+        self.registry.enter(who.user, who.route.session, &mailbox);
+        mailbox
+    }
+
+    /// What stands there now: a table of its own has nothing cached.
+    async fn stand(&self, id: i64) -> Vec<Route> {
+        let found = RouteTable::new(&self.redis).lookup(&[user(id)]).await;
+        found.unwrap()[&user(id)].to_vec()
+    }
+}
+
+/// A write whose turn comes after the session's removal leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_has_gone_writes_no_route() {
+    let place = Place::new(&House::new().await);
+    for id in [1, 2] {
+        let gone = Place::session(id, 1);
+        place.enter(&gone);
+        place.registry.leave(gone.user, gone.route.session);
+        place.routes.remove(&gone).await;
+        let again = id == 2;
+        let written = if again {
+            place.routes.restore(&gone).await
+        } else {
+            place.routes.write(&gone).await
+        };
+        assert!(!written);
+        assert_eq!(place.stand(id).await, []);
+    }
+}
+
+/// However a session's end falls into the write of its route: the route is gone afterwards, and the
+/// session that had the device before is either told to close or stands as it stood.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_write_neither_stays_nor_costs_another_its_device() {
+    let place = Place::new(&House::new().await);
+    let mut stood = 0;
+    for id in 1..=300 {
+        let other = Place::session(id, 2);
+        let mailbox = place.enter(&other);
+        assert!(place.routes.write(&other).await);
+        let late = Place::session(id, 1);
+        place.enter(&late);
+        let (routes, writing) = (place.routes.clone(), late.clone());
+        let write = tokio::spawn(async move { routes.write(&writing).await });
+        // Anywhere from before the write to after it.
+        tokio::time::sleep(Duration::from_micros(id.unsigned_abs() % 30 * 50)).await;
+        place.registry.leave(late.user, late.route.session);
+        place.routes.remove(&late).await;
+        write.await.unwrap();
+        let told = !mailbox.take().unwrap().is_empty();
+        let expected = if told { vec![] } else { vec![other.route] };
+        assert_eq!(place.stand(id).await, expected, "told: {told}");
+        stood += usize::from(!told);
+    }
+    assert!(stood > 0, "no write was late");
+}
