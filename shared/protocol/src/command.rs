@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, BodyError, Home, MessageId, RoomId, Seq, UserId, check_body, check_name};
+use crate::content::{check_body, check_name, check_no_name};
+use crate::{Address, BodyError, Home, MessageId, RoomId, Seq, UserId};
 
 /// The version that this build writes into records and understands.
 pub const VERSION: u8 = 1;
@@ -217,6 +218,11 @@ impl CommandKind {
                 name,
                 ..
             } => check_name(name),
+            Self::Create {
+                room_kind: RoomKind::Direct,
+                name,
+                ..
+            } => check_no_name(name),
             _ => Ok(()),
         }
     }

@@ -46,6 +46,14 @@ pub fn check_name(name: &str) -> Result<(), BodyError> {
     check("name", name, MAX_NAME_CHARS)
 }
 
+/// Checks that a direct room has no name: nobody sees it, and unchecked it could be of any size.
+pub(crate) fn check_no_name(name: &str) -> Result<(), BodyError> {
+    match name {
+        "" => Ok(()),
+        name => check("name", name, 0),
+    }
+}
+
 fn check(what: &'static str, text: &str, limit: usize) -> Result<(), BodyError> {
     if text.is_empty() {
         return Err(BodyError::Empty(what));

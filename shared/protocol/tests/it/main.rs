@@ -163,3 +163,16 @@ fn a_command_with_a_nul_is_invalid() {
         Err(protocol::Invalid::Content(_))
     ));
 }
+
+/// I11: what is decided becomes an event, and an event has to fit into a record: no part of a command
+/// is of any size.
+#[test]
+fn i11_the_name_of_a_direct_room_is_checked() {
+    let create = |name: &str| CommandKind::Create {
+        room_kind: RoomKind::Direct,
+        name: name.to_owned(),
+        members: Vec::new(),
+    };
+    assert!(create("").check().is_ok());
+    assert!(create(&"x".repeat(2_000_000)).check().is_err());
+}
