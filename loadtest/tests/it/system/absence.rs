@@ -6,6 +6,7 @@ use client::Event;
 use loadtest::Paced;
 use protocol::{RoomId, Seq};
 use stack::Stack;
+use tokio::time::Instant;
 
 use super::bench::{Bench, until};
 
@@ -74,13 +75,15 @@ async fn i5_too_much_missed_is_an_honest_gap() {
     assert_eq!(paged, (2..=to).collect::<Vec<_>>());
 }
 
-/// I4: 210 sessions that come while their room is written to at 500 a second, on every gateway, miss
+/// I4: 220 sessions that come while their room is written to at 500 a second, on every gateway, miss
 /// none: each sees every seq from where it began to where it left, and the last ones reach the head.
-/// `route_cache` is the constant of 2 s, so many come while a look-up without them is cached.
+/// Each comes to another gateway than the one before of the same user, and `route_cache` is the constant of 2 s: nearly
+/// all come while the classifier still believes in the route before.
 #[tokio::test(flavor = "multi_thread")]
 async fn i4_who_connects_under_fire_misses_nothing() {
-    const COMERS: usize = 6;
-    const VISITS: usize = 35;
+    const COMERS: usize = 20;
+    const VISITS: usize = 11;
+    const RATE: f64 = 500.0;
     // The cursor is what another client has seen, which on a busy machine is some way behind: a comer is
     // to get all of it, not a gap.
     let stack = Stack::shared().await.unwrap();
@@ -101,8 +104,8 @@ async fn i4_who_connects_under_fire_misses_nothing() {
         let owner = bench.scenario.rest(0, 0);
         owner.add_member(room, user, key).await.unwrap();
     }
-    // The room was made, then six joined. A cursor from before a comer joined would be answered from where it joined.
-    let joined = Seq::new(7).unwrap();
+    // The room was made, then they joined. A cursor from before a comer joined would be answered from where it joined.
+    let joined = Seq::new(1 + i64::try_from(COMERS).unwrap()).unwrap();
     let watched = bench.scenario.session(0).client().unwrap().clone();
     until("all joins seen", Duration::from_secs(10), || async {
         (watched.cursors().get(&room) == Some(&joined)).then_some(())
@@ -110,7 +113,7 @@ async fn i4_who_connects_under_fire_misses_nothing() {
     .await;
 
     let writing = Paced {
-        rate: 500.0,
+        rate: RATE,
         lasting: Duration::from_secs(3600),
         bytes: 32,
         ..Paced::default()
@@ -118,18 +121,19 @@ async fn i4_who_connects_under_fire_misses_nothing() {
     let visitors = async {
         let mut lanes = Vec::new();
         for comer in 0..COMERS {
-            let mut urls = bench.cluster.urls();
-            urls.rotate_left(comer % 3);
+            let urls = bench.cluster.urls();
             let token = bench.scenario.session(3 + comer).token().to_owned();
             let watched = watched.clone();
             lanes.push(tokio::spawn(async move {
-                for _ in 1..VISITS {
-                    Visit::begin(&urls, &token, &watched, room)
-                        .await
-                        .a_while()
-                        .await;
+                let arrive = |visit: usize| {
+                    let mut urls = urls.clone();
+                    urls.rotate_left((comer + visit) % 3);
+                    Visit::begin(urls, &token, &watched, room)
+                };
+                for visit in 1..VISITS {
+                    arrive(visit).a_while().await;
                 }
-                Visit::begin(&urls, &token, &watched, room).await
+                arrive(VISITS)
             }));
         }
         let mut last = Vec::new();
@@ -138,15 +142,27 @@ async fn i4_who_connects_under_fire_misses_nothing() {
         }
         last
     };
+    let start = Instant::now();
     let last = tokio::select! {
         last = visitors => last,
         () = bench.scenario.send(&writing) => unreachable!("it writes for an hour"),
     };
-    bench.settle_well().await;
+    let (took, gauge) = (start.elapsed().as_secs_f64(), bench.scenario.gauge());
+    let (issued, accepted) = (gauge.issued(), gauge.accepted());
+    let verdict = bench.settle_well().await;
+    assert_eq!(verdict.accepted, issued);
     let head = bench.scenario.rest(0, 0).room(room).await.unwrap().head;
     for visit in last {
         visit.until(head).await;
     }
+    println!(
+        "{} connects in {took:.1} s: {issued} messages issued, {accepted} accepted by then, {:.0}/s",
+        COMERS * VISITS,
+        (accepted as f64) / took
+    );
+    assert!(COMERS * VISITS >= 200);
+    // Open loop: what was due was issued, whatever the servers made of it.
+    assert!(issued as f64 >= 0.8 * RATE * took, "{issued} in {took} s");
 }
 
 /// One connection of a comer.
@@ -158,9 +174,9 @@ struct Visit {
 
 impl Visit {
     /// Connects with what somebody else has seen so far as its cursor.
-    async fn begin(urls: &[String], token: &str, watched: &client::Client, room: RoomId) -> Self {
+    fn begin(urls: Vec<String>, token: &str, watched: &client::Client, room: RoomId) -> Self {
         let cursor = watched.cursors()[&room];
-        let mut options = client::Options::new(urls.to_vec(), token, "visitor");
+        let mut options = client::Options::new(urls, token, "visitor");
         options.cursors = [(room, cursor)].into();
         let (client, events) = client::Client::connect(options);
         Self {
