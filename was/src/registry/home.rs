@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use protocol::{Address, CloseCode, DeliveryHeaders, UserId};
 use routing::{Held, HomeState, since_boot};
 use service::kafka::{Consumer, KafkaError, Outgoing, Producer, Topics, start_offset};
@@ -177,11 +178,13 @@ impl HomeTask {
         tracing::info!(home = %held.home, ?start, "home read");
         let stop = self.stop.child_token();
         let serving = self.serving.clone();
+        let (consumer, committed) = (self.consumer.clone(), Arc::clone(&topic));
         let reader = Reader {
             feed,
-            consumer: self.consumer.clone(),
-            topic: Arc::clone(&topic),
-            partition,
+            commit: Box::new(move |next| {
+                let (consumer, topic) = (consumer.clone(), Arc::clone(&committed));
+                async move { consumer.commit(&topic, &[(partition, next)]).await }.boxed()
+            }),
             registry: Arc::clone(&self.registry),
             observed: Arc::clone(&self.observed),
             bound: self.bound,

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Fuse, FusedFuture as _};
 use protocol::{CloseCode, DeliveryHeaders, Target, UserId};
-use service::kafka::{Consumer, FeedError, Incoming, ReadFeed};
+use service::kafka::{FeedError, Incoming, KafkaError, ReadFeed};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -18,16 +20,20 @@ const BATCH: usize = 512;
 
 /// How often the offset is committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(2);
+/// How long the last commits may take: what is not committed is read again, and dropped as seen.
+const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 
 /// What begins the frame of an eviction: it is for the gateway, not for the client.
 const EVICT: &[u8] = br#"{"type":"evict""#;
 
+/// Commits where to read next.
+pub(super) type Commit =
+    Box<dyn Fn(i64) -> BoxFuture<'static, Result<(), KafkaError>> + Send + Sync>;
+
 /// Who reads one home.
 pub(super) struct Reader<F> {
     pub(super) feed: F,
-    pub(super) consumer: Consumer,
-    pub(super) topic: Arc<str>,
-    pub(super) partition: i32,
+    pub(super) commit: Commit,
     pub(super) registry: Arc<Registry>,
     pub(super) observed: Arc<Observed>,
     pub(super) bound: Bound,
@@ -45,14 +51,20 @@ impl<F: ReadFeed> Reader<F> {
         let mut batch = Vec::with_capacity(BATCH);
         let mut next = None;
         let mut committed = None;
-        let mut commit = tokio::time::interval(COMMIT_EVERY);
-        commit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut due = tokio::time::interval(COMMIT_EVERY);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // One at a time, and never waited for: it takes seconds when its broker has gone.
+        let mut commit: Fuse<BoxFuture<'static, Option<i64>>> = Fuse::terminated();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                _ = commit.tick() => {
-                    if next != committed && self.commit(next).await {
-                        committed = next;
+                done = &mut commit => {
+                    committed = done.or(committed);
+                    continue;
+                }
+                _ = due.tick() => {
+                    if next != committed && commit.is_terminated() {
+                        commit = self.commit(next).fuse();
                     }
                     continue;
                 }
@@ -74,28 +86,37 @@ impl<F: ReadFeed> Reader<F> {
             next = batch.last().map(|record| record.offset + 1);
             self.dispatch(&mut batch);
         }
-        if next != committed {
-            self.commit(next).await;
+        let last = async {
+            if !commit.is_terminated() {
+                committed = commit.await.or(committed);
+            }
+            if next != committed {
+                self.commit(next).await;
+            }
+        };
+        if tokio::time::timeout(COMMIT_WITHIN, last).await.is_err() {
+            self.observed.commit_errors.inc();
+            tracing::warn!("the home's last offset was not committed in time");
         }
         Ok(())
     }
 
-    async fn commit(&self, next: Option<i64>) -> bool {
+    /// Commits `next`, and says what is committed then.
+    fn commit(&self, next: Option<i64>) -> BoxFuture<'static, Option<i64>> {
         let Some(next) = next.filter(|_| (self.may_commit)()) else {
-            return false;
+            return std::future::ready(None).boxed();
         };
-        match self
-            .consumer
-            .commit(&self.topic, &[(self.partition, next)])
-            .await
-        {
-            Ok(()) => true,
-            Err(error) => {
-                self.observed.commit_errors.inc();
-                tracing::warn!(%error, "the home's offset was not committed");
-                false
-            }
+        let (done, observed) = ((self.commit)(next), Arc::clone(&self.observed));
+        async move {
+            done.await
+                .inspect_err(|error| {
+                    observed.commit_errors.inc();
+                    tracing::warn!(%error, "the home's offset was not committed");
+                })
+                .ok()
+                .map(|()| next)
         }
+        .boxed()
     }
 
     fn dispatch(&self, batch: &mut Vec<Incoming>) {
@@ -157,3 +178,7 @@ impl<F: ReadFeed> Reader<F> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;
