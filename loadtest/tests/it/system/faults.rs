@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use loadtest::Paced;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::bench::{Bench, until};
+use super::bench::{Bench, metric, until};
 
-/// 100 sessions in 50 pairs on three gateways.
+/// 100 users in 50 pairs before three gateways; nobody is connected.
 async fn hundred() -> Bench {
     let mut bench = Bench::shared(3, 2).await;
     bench.scenario.users(100).await.unwrap();
     let pairs = (0..50).map(|n| vec![2 * n, 2 * n + 1]).collect();
     bench.scenario.rooms_of(pairs).await.unwrap();
-    bench.scenario.connect_all().await.unwrap();
     bench
 }
 
@@ -25,10 +24,13 @@ fn load(seconds: u64) -> Paced {
     }
 }
 
-/// I1–I5: a gateway dies with its sessions; they come back elsewhere and miss nothing.
+/// I1–I5: a gateway dies with 100 sessions; all come back elsewhere and miss nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn i5_kill_9_of_a_gateway_loses_nothing() {
-    let bench = hundred().await;
+    let mut bench = hundred().await;
+    for session in 0..100 {
+        bench.scenario.connect(session, 0).await.unwrap();
+    }
     let load = load(8);
     tokio::join!(bench.scenario.send(&load), async {
         sleep(Duration::from_secs(3)).await; // load on both sides of the fault
@@ -41,13 +43,16 @@ async fn i5_kill_9_of_a_gateway_loses_nothing() {
         .await
         .unwrap();
     assert_eq!(verdict.accepted, 1600);
-    println!("kill -9 of a gateway: {verdict}; {}", bench.scenario.away());
+    let away = bench.scenario.away();
+    println!("kill -9 of a gateway: {verdict}; {away}");
+    assert!(away.count >= 100, "{away}");
 }
 
 /// I2, I7: a classifier dies; the other claims its lanes and goes on from `applied`.
 #[tokio::test(flavor = "multi_thread")]
 async fn i2_kill_9_of_a_classifier_loses_nothing() {
-    let bench = hundred().await;
+    let mut bench = hundred().await;
+    bench.scenario.connect_all().await.unwrap();
     let load = load(10);
     tokio::join!(bench.scenario.send(&load), async {
         sleep(Duration::from_secs(3)).await; // load on both sides of the fault
@@ -65,7 +70,8 @@ async fn i2_kill_9_of_a_classifier_loses_nothing() {
 /// fence fails, nothing is stored twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn i2_a_paused_classifier_is_fenced() {
-    let bench = hundred().await;
+    let mut bench = hundred().await;
+    bench.scenario.connect_all().await.unwrap();
     let store = bench.store().await;
     let before = store.lane_table().await.unwrap();
     let sleeper = "classifier-1";
@@ -79,6 +85,7 @@ async fn i2_a_paused_classifier_is_fenced() {
     tokio::join!(bench.scenario.send(&load), async {
         sleep(Duration::from_secs(3)).await; // load on both sides of the fault
         bench.cluster.classifier(0).pause();
+        let paused = Instant::now();
         until("its lanes taken", Duration::from_secs(10), || async {
             let table = store.lane_table().await.ok()?;
             table
@@ -88,8 +95,13 @@ async fn i2_a_paused_classifier_is_fenced() {
                 .then_some(())
         })
         .await;
-        sleep(Duration::from_secs(2)).await; // 5 s and more asleep in all
+        sleep_until(paused + Duration::from_secs(5)).await;
         bench.cluster.classifier(0).resume();
+        until("it notices", Duration::from_secs(20), || async {
+            let lost = metric(bench.cluster.classifier(0), "classifier_lanes_lost_total").await?;
+            (lost > 0.0).then_some(())
+        })
+        .await;
     });
     let verdict = bench.settle_well().await;
     assert_eq!(verdict.accepted, 2400);
