@@ -12,8 +12,13 @@ use crate::metrics::Observed;
 use crate::session::{Answer, RoomAnswer, Rooms};
 use crate::socket::{Bound, Item, Mailbox};
 
-/// Sessions that share one query at most: what it finds is in memory at once.
-const SHARE: usize = 64;
+/// Sessions that share one query at most.
+const SHARE: usize = 32;
+/// Content that one query may find for all its sessions, in bytes: it is in memory at once (I9).
+const QUERY_BYTES: usize = 32 * 1024 * 1024;
+/// Content that one session is replayed at most, in bytes; its part of a full query holds any one
+/// event.
+const SESSION_BYTES: usize = 4 * 1024 * 1024;
 /// Queries under way at once; meanwhile the others' sessions gather.
 const QUERIES: usize = 4;
 /// Sessions that may wait; more are told to come back.
@@ -131,7 +136,9 @@ async fn answer(store: &Store, observed: &Observed, bound: Bound, batch: Vec<Que
         .catch_up_sessions
         .observe(f64::from(u32::try_from(askers.len()).unwrap_or(0)));
     let timer = observed.catch_up_seconds.start_timer();
-    let found = store.catch_up(&requests).await;
+    let bytes = (QUERY_BYTES / askers.len().max(1)).min(SESSION_BYTES);
+    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    let found = store.catch_up(&requests, bytes).await;
     timer.observe_duration();
     match found {
         Ok(answers) if answers.len() == askers.len() => {

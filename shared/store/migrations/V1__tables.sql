@@ -51,6 +51,7 @@ create table message (
     at_ms     bigint not null,
     content   jsonb  not null,
     first     jsonb,          -- of an edited message: the content as it was first said
+    octets    int    not null, -- how long the content is as text, of several the longest; 0: a tombstone
     primary key (room_id, seq),
     unique (room_id, sender_id, kind, client_id)
 ) partition by hash (room_id);
@@ -66,7 +67,7 @@ $$;
 
 -- A deletion empties the texts of the edits of what it deletes, and who has left sees the latest of
 -- the edits that were made before.
-create index message_edit on message (room_id, ((content ->> 'target')::bigint)) where kind = 'edited';
+create index message_edit on message (room_id, ((content ->> 'target')::bigint), seq) where kind = 'edited';
 
 -- Lease, fence and progress of a lane, changed by every append: half of each page is left free, so
 -- that an update stays on its page and touches no index.

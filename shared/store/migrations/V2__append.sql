@@ -42,8 +42,10 @@ begin
     end if;
 
     if cardinality(p_rooms) > 0 then
-        insert into message (room_id, seq, sender_id, client_id, kind, at_ms, content)
-        select * from unnest(p_rooms, p_seqs, p_senders, p_ids, p_kinds, p_ats, p_contents);
+        insert into message (room_id, seq, sender_id, client_id, kind, at_ms, content, octets)
+        select u.*, octet_length(u.content::text)
+        from unnest(p_rooms, p_seqs, p_senders, p_ids, p_kinds, p_ats, p_contents)
+            as u (room_id, seq, sender_id, client_id, kind, at_ms, content);
     end if;
 
     if cardinality(p_new_rooms) > 0 then
@@ -121,7 +123,15 @@ begin
     if cardinality(p_edited_rooms) > 0 then
         update message m
         set content = m.content || jsonb_build_object('body', u.body, 'edited', u.seq),
-            first = coalesce(m.first, m.content)
+            first = coalesce(m.first, m.content),
+            -- No text is longer than what stored it; the edits before the last one are counted.
+            octets = greatest(m.octets, (
+                select max(e.octets)
+                from message e
+                where e.room_id = m.room_id and e.kind = 'edited'
+                  and (e.content ->> 'target')::bigint = m.seq
+                  and e.seq > coalesce((m.content ->> 'edited')::bigint, 0)
+            ))
         from unnest(p_edited_rooms, p_edited_targets, p_edited_seqs, p_edited_bodies)
             as u (room_id, target, seq, body)
         where m.room_id = u.room_id and m.seq = u.target
@@ -130,11 +140,11 @@ begin
 
     if cardinality(p_deleted_rooms) > 0 then
         update message m
-        set content = jsonb_build_object('body', '', 'deleted', u.seq), first = null
+        set content = jsonb_build_object('body', '', 'deleted', u.seq), first = null, octets = 0
         from unnest(p_deleted_rooms, p_deleted_targets, p_deleted_seqs) as u (room_id, target, seq)
         where m.room_id = u.room_id and m.seq = u.target and m.kind = 'message';
         update message m
-        set content = m.content || jsonb_build_object('body', '')
+        set content = m.content || jsonb_build_object('body', ''), octets = 0
         from unnest(p_deleted_rooms, p_deleted_targets) as u (room_id, target)
         where m.room_id = u.room_id and m.kind = 'edited'
           and (m.content ->> 'target')::bigint = u.target;

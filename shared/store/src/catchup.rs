@@ -86,10 +86,12 @@ pub(crate) const CATCH_UP: Statement =
 
 impl Store {
     /// Answers many sessions with one statement, on the primary; the answers are in the order of
-    /// the requests.
+    /// the requests. The events of each have at most `max_bytes` of content; what does not fit is a
+    /// gap, as with the other limits.
     pub async fn catch_up(
         &self,
         requests: &[CatchUpRequest],
+        max_bytes: i64,
     ) -> Result<Vec<CatchUpAnswer>, StoreError> {
         let mut users = Vec::with_capacity(requests.len());
         let (mut max_rooms, mut max_totals) = (Vec::new(), Vec::new());
@@ -121,6 +123,7 @@ impl Store {
                     &of,
                     &rooms,
                     &seqs,
+                    &max_bytes,
                 ],
             )
             .await?;

@@ -91,6 +91,9 @@ pub struct History {
     pub head: Seq,
 }
 
+/// The most bytes of content in one page of a history: it is shorter then, but never empty for that.
+pub const PAGE_BYTES: i64 = 4 * 1024 * 1024;
+
 pub(crate) const RESERVE_ROOM: Statement = Statement::new(
     "reserve_room",
     // The update changes nothing; it makes the row that was there come back.
@@ -169,22 +172,27 @@ macro_rules! history {
                     end as content
              from seen h
              left join lateral (
-                 select m.*
-                 from stay s
-                 cross join lateral (
-                     select seq, sender_id, client_id, kind, at_ms, content, first
-                     from message m
-                     where m.room_id = $2 and m.seq ",
+                 select m.*, sum(m.octets) over (order by m.seq ",
+            $order,
+            " rows unbounded preceding) as upto
+                 from (
+                     select m.*
+                     from stay s
+                     cross join lateral (
+                         select seq, sender_id, client_id, kind, at_ms, content, first, octets
+                         from message m
+                         where m.room_id = $2 and m.seq ",
             $bound,
             " $3 and m.seq >= s.joined_seq and (s.left_seq is null or m.seq <= s.left_seq)
+                         order by m.seq ",
+            $order,
+            " limit $4
+                     ) m
                      order by m.seq ",
             $order,
             " limit $4
                  ) m
-                 order by m.seq ",
-            $order,
-            " limit $4
-             ) m on true
+             ) m on m.upto <= $5 or m.upto = m.octets
              where h.head is not null
              order by m.seq"
         )
@@ -253,8 +261,8 @@ impl Store {
         }))
     }
 
-    /// A part of a room's history; none for who never was in it. Who has left sees what was said
-    /// while they were there.
+    /// A part of a room's history: at most `limit` entries and [`PAGE_BYTES`]; none for who never was
+    /// in it. Who has left sees what was said while they were there.
     pub async fn history(
         &self,
         user: UserId,
@@ -268,7 +276,10 @@ impl Store {
         };
         let limit = limit.max(0);
         let rows = self
-            .run(statement, &[&user.get(), &room.get(), &bound.get(), &limit])
+            .run(
+                statement,
+                &[&user.get(), &room.get(), &bound.get(), &limit, &PAGE_BYTES],
+            )
             .await?;
         let Some(first) = rows.first() else {
             return Ok(None);

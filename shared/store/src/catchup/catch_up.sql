@@ -1,6 +1,7 @@
 -- Many sessions, one snapshot: rooms, bounds of membership, read marks and messages belong together.
 --
--- $1…$6: one entry per request; $7…$9: the cursors of all, by the number of their request.
+-- $1…$6: one entry per request; $7…$9: the cursors of all, by the number of their request; $10: how
+-- many bytes of content each request may get.
 with req as (
     select *
     from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bool[], $5::bool[], $6::bool[])
@@ -61,14 +62,42 @@ shared as (
            greatest(0, least(want, max_total + want
                - (sum(want) over (partition by req order by want, room_id))::bigint)) as allowed
     from counted
+),
+-- Seqs and sizes first: texts that do not fit are never read. Of a room the newest are kept.
+sized as (
+    select s.req, s.room_id, m.seq,
+           sum(m.octets) over (partition by s.req order by s.want, s.room_id, m.seq desc
+                               rows unbounded preceding) as octets
+    from shared s
+    cross join lateral (
+        select m.seq, m.octets
+        -- What is not wanted is ruled out inside the lateral joins: a condition on the join would be
+        -- looked at after the rows were read.
+        from (select f, l from unnest(s.firsts, s.lasts) as u (f, l) where s.allowed > 0) u
+        cross join lateral (
+            select m.seq, m.octets
+            from message m
+            where m.room_id = s.room_id
+              and m.seq >= greatest(u.f, s.base + 1)
+              and m.seq <= coalesce(u.l, s.head)
+            order by m.seq desc
+            limit s.allowed
+        ) m
+        order by m.seq desc
+        limit s.allowed
+    ) m
+), replayed as (
+    select req, room_id, min(seq) as since
+    from sized
+    where octets <= $10
+    group by req, room_id
 )
--- What is not wanted is ruled out inside the lateral joins: a condition on the join would be looked
--- at after the rows were read.
 select s.req, s.room_id, s.kind, s.joined_seq, s.left_seq, s.head, s.base, s.clamped,
        s.missed, s.first_missed,
        e.seqs, e.senders, e.ids, e.kinds, e.ats, e.contents,
        k.mark_users, k.mark_uptos
 from shared s
+left join replayed r on r.req = s.req and r.room_id = s.room_id
 left join lateral (
     select array_agg(x.seq order by x.seq) as seqs,
            array_agg(x.sender_id order by x.seq) as senders,
@@ -81,18 +110,11 @@ left join lateral (
                case when m.first is null then m.content
                     else message_seen(s.room_id, m.seq, m.content, m.first, s.firsts, s.lasts)
                end as content
-        from (select f, l from unnest(s.firsts, s.lasts) as u (f, l) where s.allowed > 0) u
-        cross join lateral (
-            select m.seq, m.sender_id, m.client_id, m.kind, m.at_ms, m.content, m.first
-            from message m
-            where m.room_id = s.room_id
-              and m.seq >= greatest(u.f, s.base + 1)
-              and m.seq <= coalesce(u.l, s.head)
-            order by m.seq desc
-            limit s.allowed
-        ) m
-        order by m.seq desc
-        limit s.allowed
+        from (select f, l from unnest(s.firsts, s.lasts) as u (f, l) where r.since is not null) u
+        join message m
+            on m.room_id = s.room_id
+           and m.seq >= greatest(u.f, r.since)
+           and m.seq <= coalesce(u.l, s.head)
     ) x
 ) e on true
 left join lateral (

@@ -6,6 +6,9 @@ use store::{Baseline, CatchUpRequest, RoomCatchUp, Scope, Store};
 use crate::place::Place;
 use crate::writer::{Writer, room, seq, user};
 
+/// More than any of these tests writes.
+pub(crate) const BYTES: i64 = 1 << 30;
+
 pub(crate) fn request(user: UserId, cursors: &[(i64, i64)]) -> CatchUpRequest {
     let cursors = cursors.iter().map(|(r, s)| (room(*r), Some(seq(*s))));
     CatchUpRequest {
@@ -20,7 +23,7 @@ pub(crate) fn request(user: UserId, cursors: &[(i64, i64)]) -> CatchUpRequest {
 }
 
 async fn ask(store: &Store, request: CatchUpRequest) -> Vec<RoomCatchUp> {
-    let mut answers = store.catch_up(&[request]).await.unwrap();
+    let mut answers = store.catch_up(&[request], BYTES).await.unwrap();
     assert_eq!(answers.len(), 1);
     answers.remove(0).rooms
 }
@@ -214,6 +217,45 @@ async fn more_than_the_limit_of_all_is_an_honest_gap() {
     assert_eq!(shape, expected);
 }
 
+/// I9: what many sessions are answered at once is bounded in bytes too: of each room the newest are
+/// kept, the rooms that need least come whole, and a text that does not fit is a gap.
+#[tokio::test]
+async fn i9_more_than_the_bytes_of_all_is_an_honest_gap() {
+    let place = Place::new().await;
+    let mut writer = Writer::claim(&place.store, "a", 0).await;
+    let body = "x".repeat(1000);
+    for (n, messages) in [(1, 6), (2, 2), (3, 9)] {
+        writer.create(room(n), &[user(1)]);
+        for _ in 0..messages {
+            writer.say(room(n), user(1), &body);
+        }
+    }
+    writer.commit().await;
+    let asked = request(user(1), &[(1, 1), (2, 1), (3, 1)]);
+    let shape = async |bytes| {
+        let answers = place.store.catch_up(&[asked.clone()], bytes).await;
+        let rooms = answers.unwrap().remove(0).rooms;
+        let shape = rooms.iter().map(|r| (r.events.len(), r.gap));
+        shape.collect::<Vec<_>>()
+    };
+    let gap = |from, to| Some((seq(from), seq(to)));
+    let cut = [(3, gap(2, 4)), (2, None), (0, gap(2, 10))];
+    assert_eq!(shape(5500).await, cut);
+    let none = [(0, gap(2, 7)), (0, gap(2, 3)), (0, gap(2, 10))];
+    assert_eq!(shape(500).await, none);
+    // A short text said later does not hide a long one that who has left still sees.
+    let long = writer.say(room(2), user(1), "y");
+    let edit = |body: &str| EventKind::Edited {
+        target: long,
+        body: body.to_owned(),
+    };
+    writer.event(room(2), user(1), edit(&body));
+    writer.event(room(2), user(1), edit("y"));
+    writer.commit().await;
+    let octets = "select octets::bigint from message where room_id = 2 and seq = 4";
+    assert!(place.number(octets).await > 1000);
+}
+
 #[tokio::test]
 async fn read_marks_come_when_asked_for() {
     let place = Place::new().await;
@@ -271,7 +313,7 @@ async fn sessions_that_share_a_query_do_not_mix() {
     // The same user twice, with different cursors: two devices.
     requests.push(request(user(1), &[(1, 0)]));
     requests.push(request(user(1), &[(1, 1)]));
-    let together = store.catch_up(&requests).await.unwrap();
+    let together = store.catch_up(&requests, BYTES).await.unwrap();
     assert_eq!(together.len(), requests.len());
     for (request, answer) in requests.iter().zip(&together) {
         assert_eq!(ask(store, request.clone()).await, answer.rooms);
@@ -282,5 +324,5 @@ async fn sessions_that_share_a_query_do_not_mix() {
         .map(|r| (r.room, r.from))
         .collect();
     assert_eq!(room_1, [(room(1), seq(0))]);
-    assert_eq!(store.catch_up(&[]).await.unwrap(), []);
+    assert_eq!(store.catch_up(&[], BYTES).await.unwrap(), []);
 }

@@ -3,6 +3,7 @@
 use protocol::{Event, EventKind, Seq, UserId};
 use store::{CatchUpRequest, EventKey, Page, Store};
 
+use crate::catch_up::BYTES;
 use crate::place::Place;
 use crate::writer::{Writer, room, seq, user};
 
@@ -29,7 +30,7 @@ async fn seen(store: &Store, user: UserId, target: Seq) -> EventKind {
         cursors: vec![(room(1), Some(target.previous()))],
         ..crate::catch_up::request(user, &[])
     };
-    let caught = store.catch_up(&[caught]).await.unwrap();
+    let caught = store.catch_up(&[caught], BYTES).await.unwrap();
     let first = |events: &[Event]| {
         assert_eq!(events[0].seq, target);
         events[0].kind.clone()

@@ -7,6 +7,7 @@ use std::time::Duration;
 use protocol::Lane;
 use store::{Outcome, Page, QueryObserver, RoomKey, Store, StoreSettings};
 
+use crate::catch_up::BYTES;
 use crate::place::{Place, bare};
 use crate::writer::{LEASE, TOPIC, Writer, room, seq, user};
 
@@ -81,7 +82,7 @@ async fn the_names_are_known_beforehand() {
         .unwrap();
     store.create_or_get_user("x").await.unwrap();
     store.names(&[]).await.unwrap();
-    store.catch_up(&[]).await.unwrap();
+    store.catch_up(&[], BYTES).await.unwrap();
     let seen: BTreeSet<_> = seen
         .0
         .lock()

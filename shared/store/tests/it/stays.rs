@@ -160,3 +160,40 @@ async fn i12_the_removal_is_the_last_that_is_seen() {
     let last = history.events.last().unwrap();
     assert!(matches!(last.kind, EventKind::MemberRemoved { .. }));
 }
+
+/// I9: a page is bounded in bytes; paging on from it, in either direction, yields the whole.
+#[tokio::test]
+async fn i9_a_page_of_history_is_bounded_in_bytes() {
+    let place = Place::new().await;
+    let store = &place.store;
+    let mut writer = Writer::claim(store, "a", 0).await;
+    writer.create(room(1), &[user(1)]);
+    let long = "x".repeat(usize::try_from(store::read::PAGE_BYTES).unwrap() / 3);
+    for _ in 0..4 {
+        writer.say(room(1), user(1), &long);
+    }
+    // One that alone is more than a page.
+    writer.say(room(1), user(1), &long.repeat(4));
+    writer.say(room(1), user(1), "short");
+    writer.commit().await;
+    let pages = async |mut page, next: fn(&[i64]) -> Page| {
+        let mut found = Vec::new();
+        loop {
+            let history = store.history(user(1), room(1), page, 100).await;
+            let events = history.unwrap().unwrap().events;
+            let seqs: Vec<_> = events.iter().map(|e| e.seq.get()).collect();
+            if seqs.is_empty() {
+                return found;
+            }
+            page = next(&seqs);
+            found.push(seqs);
+        }
+    };
+    let up = pages(Page::After(Seq::ZERO), |seqs| {
+        Page::After(seq(seqs[seqs.len() - 1]))
+    })
+    .await;
+    assert_eq!(up, [vec![1, 2, 3], vec![4, 5], vec![6], vec![7]]);
+    let down = pages(Page::Before(seq(99)), |seqs| Page::Before(seq(seqs[0]))).await;
+    assert_eq!(down, [vec![7], vec![6], vec![4, 5], vec![1, 2, 3]]);
+}
