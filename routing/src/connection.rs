@@ -1,4 +1,4 @@
-//! The one connection to Redis that a process shares.
+//! The connections to Redis that a process shares: one for its lease, one for everything else.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,6 +21,14 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 /// Pipelines sent and not answered yet. One is read while the next is written; more would only queue
 /// on the connection, where their time limits already run and the renewal of a lease is behind them.
 const PIPELINES_UNDER_WAY: usize = 2;
+
+/// Scripts sent and not answered yet, beside those of leases. A crowd that comes or goes at once
+/// waits here, where no time limit of the connection runs yet.
+const SCRIPTS_UNDER_WAY: usize = 64;
+
+/// How long a script may wait for its turn. Tens of thousands are through in that time, unless Redis
+/// hangs; then those who wait are to hear of it.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where Redis is, and the name space in it.
 #[derive(Clone)]
@@ -61,6 +69,12 @@ pub enum RoutingError {
         /// What came instead.
         source: redis::RedisError,
     },
+    /// Too many wait for Redis already; nothing was tried.
+    #[error("there was no turn in time to {operation}")]
+    Crowded {
+        /// What was wanted.
+        operation: &'static str,
+    },
 }
 
 impl RoutingError {
@@ -71,23 +85,27 @@ impl RoutingError {
             Self::Redis { source, .. } if source.is_timeout() => "timeout",
             Self::Redis { source, .. } if source.is_io_error() => "unreachable",
             Self::Redis { .. } => "refused",
+            Self::Crowded { .. } => "crowded",
         }
     }
 }
 
-/// A connection to Redis: cheap to clone, shared by all, with many requests under way at once.
+/// Two connections to Redis: cheap to clone, shared by all, with many requests under way at once.
+/// Leases have one to themselves: the longest queue of anything else must not cost a home.
 ///
-/// It connects with the first request and again after each loss. While Redis is away every request
+/// Each connects with its first request and again after each loss. While Redis is away every request
 /// fails at once; how to wait between attempts is the caller's to say.
 #[derive(Clone)]
 pub struct Redis {
     connection: ConnectionManager,
+    leases: ConnectionManager,
     key_prefix: String,
     pipelines: Arc<Semaphore>,
+    scripts: Arc<Semaphore>,
 }
 
 impl Redis {
-    /// Makes the connection ready to be used; fails only if the settings can't ever work. Must be
+    /// Makes the connections ready to be used; fails only if the settings can't ever work. Must be
     /// called inside a tokio runtime.
     pub fn connect(settings: &RedisSettings) -> Result<Self, RoutingError> {
         if settings.key_prefix.contains(['{', '}']) {
@@ -117,12 +135,16 @@ impl Redis {
             .set_number_of_retries(0)
             .set_response_timeout(Some(RESPONSE_TIMEOUT))
             .set_connection_timeout(Some(CONNECT_TIMEOUT));
-        let connection =
-            ConnectionManager::new_lazy_with_config(client, config).map_err(unusable)?;
+        let connect = || {
+            ConnectionManager::new_lazy_with_config(client.clone(), config.clone())
+                .map_err(unusable)
+        };
         Ok(Self {
-            connection,
+            connection: connect()?,
+            leases: connect()?,
             key_prefix: settings.key_prefix.clone(),
             pipelines: Arc::new(Semaphore::new(PIPELINES_UNDER_WAY)),
+            scripts: Arc::new(Semaphore::new(SCRIPTS_UNDER_WAY)),
         })
     }
 
@@ -143,7 +165,7 @@ impl Redis {
         format!("{}{name}", self.key_prefix)
     }
 
-    /// Runs one script, which sees the keys of one hash tag only.
+    /// Runs one script in its turn; it sees the keys of one hash tag only.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
         operation: &'static str,
@@ -151,13 +173,20 @@ impl Redis {
         key: &str,
         args: impl ToRedisArgs,
     ) -> Result<T, RoutingError> {
-        let mut connection = self.connection.clone();
-        script
-            .key(key)
-            .arg(args)
-            .invoke_async(&mut connection)
-            .await
-            .map_err(|source| RoutingError::Redis { operation, source })
+        let turn = tokio::time::timeout(TURN_WITHIN, self.scripts.acquire()).await;
+        let _turn = turn.map_err(|_elapsed| RoutingError::Crowded { operation })?;
+        invoke(&self.connection, operation, script, key, args).await
+    }
+
+    /// Runs one script of a lease: at once, whatever else waits.
+    pub(crate) async fn run_for_lease<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        key: &str,
+        args: impl ToRedisArgs,
+    ) -> Result<T, RoutingError> {
+        invoke(&self.leases, operation, script, key, args).await
     }
 
     /// Waits until a pipeline may be sent, in the order of asking.
@@ -168,6 +197,21 @@ impl Redis {
             _permit: self.pipelines.acquire().await.ok(),
         }
     }
+}
+
+async fn invoke<T: FromRedisValue>(
+    connection: &ConnectionManager,
+    operation: &'static str,
+    script: &Script,
+    key: &str,
+    args: impl ToRedisArgs,
+) -> Result<T, RoutingError> {
+    script
+        .key(key)
+        .arg(args)
+        .invoke_async(&mut connection.clone())
+        .await
+        .map_err(|source| RoutingError::Redis { operation, source })
 }
 
 /// The right to send one pipeline, now.

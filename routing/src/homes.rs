@@ -61,7 +61,7 @@ impl HomeTable {
         let read_at = since_boot();
         let rows: Vec<(i32, i64, u64, String)> = self
             .redis
-            .run(
+            .run_for_lease(
                 "renew a home",
                 &self.scripts.heartbeat,
                 &self.key,
@@ -104,7 +104,7 @@ impl HomeTable {
     ) -> Result<Option<i64>, RoutingError> {
         let incarnation: i64 = self
             .redis
-            .run(
+            .run_for_lease(
                 "claim a home",
                 &self.scripts.claim,
                 &self.key,
@@ -122,7 +122,7 @@ impl HomeTable {
         incarnation: i64,
     ) -> Result<bool, RoutingError> {
         self.redis
-            .run(
+            .run_for_lease(
                 "release a home",
                 &self.scripts.release,
                 &self.key,

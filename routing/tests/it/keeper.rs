@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use protocol::Home;
-use routing::{HomeTable, since_boot};
+use routing::{HomeTable, RouteTable, since_boot};
 
-use crate::place::{LEASE, Process, eventually, redis};
+use crate::place::{LEASE, Process, eventually, redis, route, user};
 
 /// I6, I7: three have three; one is killed and nobody else's moves; it returns and has its own back,
 /// at once, under a higher incarnation.
@@ -141,4 +141,25 @@ async fn a_crowd_settles() {
         }
     }
     assert_eq!(waiting, 4);
+}
+
+/// I6: sessions that come by the ten thousand cost nobody the home. Each route is written, however
+/// many are before it, and no renewal waits behind them.
+#[tokio::test]
+async fn i6_a_crowd_of_routes_costs_no_home() {
+    let (_space, redis) = redis().await;
+    let mut keeper = Process::start(&redis, "a", 4);
+    let before = keeper.held().await;
+    keeper.state.mark_unchanged();
+    let routes = RouteTable::new(&redis);
+    let mut crowd = tokio::task::JoinSet::new();
+    for id in 1..=10_000 {
+        let (routes, mine) = (routes.clone(), route(before.home.0, before.incarnation));
+        crowd.spawn(async move { routes.write(user(id), "phone", &mine).await });
+    }
+    while let Some(written) = crowd.join_next().await {
+        assert_eq!(written.unwrap().unwrap(), None);
+    }
+    assert!(!keeper.state.has_changed().unwrap(), "the home was lost");
+    assert_eq!(keeper.held().await.incarnation, before.incarnation);
 }
