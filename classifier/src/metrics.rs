@@ -13,6 +13,7 @@ pub struct ClassifierMetrics {
     /// Commands decided before, routed and answered again.
     pub redelivered: IntCounter,
     dead_letters: IntCounterVec,
+    unknown_homes: IntCounterVec,
     /// Seconds that one append took.
     pub append_seconds: Histogram,
     /// Commands in one append.
@@ -63,6 +64,12 @@ impl ClassifierMetrics {
                 "Records sent to chat-dlq.",
                 "reason",
                 &reasons,
+            ),
+            unknown_homes: metrics.counters(
+                "classifier_unknown_homes_total",
+                "Homes named by a command's origin or by a route that do not exist.",
+                "named_by",
+                &["origin", "route"],
             ),
             append_seconds: metrics.histogram(
                 "classifier_append_seconds",
@@ -151,6 +158,22 @@ impl ClassifierMetrics {
     pub fn dead_letter(&self, reason: DlqReason) {
         let counter = self.dead_letters.with_label_values(&[reason.as_str()]);
         counter.inc();
+    }
+
+    /// Counts a home that does not exist, by who named it: `origin` or `route`.
+    pub fn no_such_home(&self, named_by: &str) {
+        self.unknown_homes.with_label_values(&[named_by]).inc();
+    }
+
+    /// Homes that do not exist, by who named them.
+    pub fn unknown_homes(&self, named_by: &str) -> u64 {
+        self.unknown_homes.with_label_values(&[named_by]).get()
+    }
+
+    /// The records that were dead-lettered for that reason.
+    pub fn dead_letters(&self, reason: DlqReason) -> u64 {
+        let counter = self.dead_letters.with_label_values(&[reason.as_str()]);
+        counter.get()
     }
 
     /// The commands that ended that way.

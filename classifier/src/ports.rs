@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -56,10 +57,27 @@ pub struct Outgoing {
     pub payload: Option<Bytes>,
 }
 
-/// Why Kafka was not read or written. Every failed write is "unknown": it is repeated.
+/// Why Kafka was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LogError(pub String);
+
+/// Why a record is not known to be in Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// There is no room for it now: it was not queued.
+    #[error("there is no room")]
+    Full,
+    /// Kafka will never take it: sending it again is of no use.
+    #[error("refused for good: {0}")]
+    Refused(String),
+    /// It may be there, or not: to be sent again.
+    #[error("{0}")]
+    Unknown(String),
+}
+
+/// What becomes of a queued record: ends when it is acknowledged.
+pub type Ack = Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>;
 
 /// Why routes were not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,12 +128,8 @@ pub trait Lanes: Clone + Send + Sync + 'static {
 
 /// Sending.
 pub trait Publish: Clone + Send + Sync + 'static {
-    /// Queues one record *in this call*, so that calls keep their order within a partition; the
-    /// future ends when it is acknowledged.
-    fn publish(
-        &self,
-        record: Outgoing,
-    ) -> impl Future<Output = Result<(), LogError>> + Send + 'static;
+    /// Queues one record *in this call*, so that calls keep their order within a partition.
+    fn publish(&self, record: &Outgoing) -> Result<Ack, PublishError>;
 }
 
 /// Where users are connected.

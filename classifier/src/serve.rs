@@ -52,12 +52,16 @@ pub enum ServeError {
     /// Redis.
     #[error("Redis can't be used")]
     Routing(#[from] RoutingError),
-    /// The topic has another number of partitions than the settings say.
-    #[error("lanes = {wanted}, but chat-send has {has} partitions")]
-    Lanes {
+    /// A topic has another number of partitions than the settings say.
+    #[error("{setting} = {wanted}, but {topic} has {has} partitions")]
+    Partitions {
+        /// Which setting.
+        setting: &'static str,
         /// As the settings say.
         wanted: i32,
-        /// As Kafka says.
+        /// Which topic.
+        topic: String,
+        /// As Kafka says, the broadcast partition included.
         has: usize,
     },
     /// Signals can't be heard.
@@ -88,10 +92,19 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let producer = Producer::start(&settings.kafka, &settings.name, MESSAGE_TIMEOUT)?;
     let consumer = Consumer::start(&settings.kafka, "classifier", &settings.name)?;
     let admin = Admin::connect(&settings.kafka, DEADLINE)?;
-    let has = admin.partitions(topics.send()).await?;
-    if i32::try_from(has) != Ok(settings.lanes) {
-        let wanted = settings.lanes;
-        return Err(ServeError::Lanes { wanted, has });
+    let homes = i32::try_from(settings.homes).unwrap_or(i32::MAX);
+    let of_send = ("lanes", settings.lanes, topics.send(), 0);
+    for (setting, wanted, topic, beside) in [of_send, ("homes", homes, topics.receive(), 1)] {
+        let has = admin.partitions(topic).await?;
+        if i32::try_from(has) != Ok(wanted.saturating_add(beside)) {
+            let topic = topic.to_string();
+            return Err(ServeError::Partitions {
+                setting,
+                wanted,
+                topic,
+                has,
+            });
+        }
     }
     let fatal = CancellationToken::new();
     let context = Arc::new(Context::<Servers> {
@@ -101,6 +114,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         routes: RedisRoutes(RouteTable::new(&Redis::connect(&settings.redis)?)),
         name: settings.name.clone(),
         lanes: settings.lanes,
+        homes,
         rules: Rules {
             group_limit: settings.group_limit,
         },
@@ -139,7 +153,8 @@ async fn first_record(context: Arc<Context<Servers>>, ready: Condition) {
         headers: DeliveryHeaders::answer(Address::nil()).encode(),
         payload: None,
     };
-    while let Err(error) = context.publish.publish(record.clone()).await {
+    let sent = async || context.publish.publish(&record)?.await;
+    while let Err(error) = sent().await {
         ready.miss(error.to_string());
         if backoff.wait(&context.stop).await.is_err() {
             break;

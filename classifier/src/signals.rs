@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::context::Context;
 use crate::ports::{
-    Feed, Incoming, Lanes, Ledger, LogError, Outgoing, Outside, Publish, Routes, Sink, Source,
+    Feed, Incoming, Lanes, Ledger, LogError, Outgoing, Outside, Publish, Sink, Source,
 };
 use window::Window;
 
@@ -218,7 +218,7 @@ impl<O: Outside> Signals<O> {
         if users.is_empty() {
             return;
         }
-        let homes = match self.context.routes.homes(&users).await {
+        let homes = match self.context.homes_of(&users).await {
             Ok(homes) => homes,
             Err(error) => {
                 self.context.metrics.route_failures.inc();
@@ -235,12 +235,17 @@ impl<O: Outside> Signals<O> {
                 .with_label_values(&["sent"])
                 .inc();
             for (home, users) in by_home(&frame.to, &homes) {
-                acks.push(self.context.publish.publish(Outgoing {
+                let queued = self.context.publish.publish(&Outgoing {
                     sink: Sink::Home(home),
                     key: None,
                     headers: DeliveryHeaders::signal(frame.room, users).encode(),
                     payload: Some(bytes.clone()),
-                }));
+                });
+                match queued {
+                    Ok(ack) => acks.push(ack),
+                    // Waited for, it would be no news any more.
+                    Err(error) => tracing::debug!(%error, "a signal was dropped"),
+                }
             }
         }
         for ack in acks {

@@ -1,6 +1,5 @@
 //! Kafka: lanes in, homes, pushes and dead letters out.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +10,9 @@ use service::kafka::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::{Feed, Incoming, Lanes, LogError, Outgoing, Publish, Sink, Source};
+use crate::ports::{
+    Ack, Feed, Incoming, Lanes, LogError, Outgoing, Publish, PublishError, Sink, Source,
+};
 
 /// How long Kafka may take over a question.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -138,7 +139,7 @@ impl KafkaPublish {
         }
     }
 
-    fn record(&self, outgoing: Outgoing) -> Record {
+    fn record(&self, outgoing: &Outgoing) -> Record {
         let (topic, partition) = match outgoing.sink {
             Sink::Home(home) => (self.topics.receive(), Some(home.0)),
             Sink::Push => (self.topics.push(), None),
@@ -147,31 +148,34 @@ impl KafkaPublish {
         Record {
             topic: Arc::clone(topic),
             partition,
-            key: outgoing.key,
-            headers: outgoing.headers,
-            payload: outgoing.payload,
+            key: outgoing.key.clone(),
+            headers: outgoing.headers.clone(),
+            payload: outgoing.payload.clone(),
         }
     }
 }
 
 impl Publish for KafkaPublish {
-    fn publish(
-        &self,
-        outgoing: Outgoing,
-    ) -> impl Future<Output = Result<(), LogError>> + Send + 'static {
+    fn publish(&self, outgoing: &Outgoing) -> Result<Ack, PublishError> {
         let delivery = self.producer.send(&self.record(outgoing));
+        let delivery = delivery.map_err(|error| sorted(error, &self.fatal))?;
         let fatal = self.fatal.clone();
-        async move {
-            let placed = match delivery {
-                Ok(delivery) => delivery.await,
-                Err(error) => Err(error),
-            };
-            placed.map(drop).map_err(|error| {
-                if matches!(error, ProduceError::Fatal(_)) {
-                    fatal.cancel();
-                }
-                LogError(error.to_string())
-            })
+        Ok(Box::pin(async move {
+            let placed = delivery.await;
+            placed.map(drop).map_err(|error| sorted(error, &fatal))
+        }))
+    }
+}
+
+/// What a failed record means to who sent it.
+fn sorted(error: ProduceError, fatal: &CancellationToken) -> PublishError {
+    match error {
+        ProduceError::Full => PublishError::Full,
+        ProduceError::TooLarge => PublishError::Refused(error.to_string()),
+        ProduceError::Fatal(_) => {
+            fatal.cancel();
+            PublishError::Unknown(error.to_string())
         }
+        ProduceError::TimedOut | ProduceError::Other(_) => PublishError::Unknown(error.to_string()),
     }
 }

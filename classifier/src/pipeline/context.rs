@@ -1,11 +1,13 @@
 //! What every task of the pipeline works with.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use protocol::{Home, UserId};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::ClassifierMetrics;
-use crate::ports::Outside;
+use crate::ports::{Outside, Routes, RoutesError};
 use crate::room::Rules;
 
 /// How long a lane's or member's lease runs without renewal.
@@ -28,6 +30,8 @@ pub struct Context<O: Outside> {
     pub name: String,
     /// How many lanes there are.
     pub lanes: i32,
+    /// How many homes there are: 1 to `homes`.
+    pub homes: i32,
     /// What an operator set.
     pub rules: Rules,
     /// The name of `chat-send`, for `chat-dlq`.
@@ -36,4 +40,32 @@ pub struct Context<O: Outside> {
     pub metrics: ClassifierMetrics,
     /// Cancelled when the process stops: nothing that fails is waited for any more.
     pub stop: CancellationToken,
+}
+
+impl<O: Outside> Context<O> {
+    /// Whether there is such a home. Commands and routes name any number, and a record for a partition
+    /// that does not exist could never be sent (I11): one without a home is as good as none.
+    pub fn has_home(&self, home: Home) -> bool {
+        (1..=self.homes).contains(&home.0)
+    }
+
+    /// The homes of users, as [`Routes::homes`]; a route to a home that does not exist is none, and is
+    /// counted.
+    pub async fn homes_of(
+        &self,
+        users: &[UserId],
+    ) -> Result<HashMap<UserId, Vec<Home>>, RoutesError> {
+        let mut routes = self.routes.homes(users).await?;
+        for (user, homes) in &mut routes {
+            homes.retain(|home| {
+                let exists = self.has_home(*home);
+                if !exists {
+                    self.metrics.no_such_home("route");
+                    tracing::error!(%user, %home, "a route names a home that does not exist");
+                }
+                exists
+            });
+        }
+        Ok(routes)
+    }
 }

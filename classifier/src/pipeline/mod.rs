@@ -7,6 +7,7 @@
 //! | [`rooms`] | the states that a lane keeps behind its fence |
 //! | [`worker`] | collects what waits, appends, and handles every way in which that fails (§5) |
 //! | [`route`] | after the commit: one record per event and home, pushes, answers |
+//! | [`queue`] | queues records: waits for room, sends again, buries what Kafka refuses |
 //! | [`settle`] | waits for the acknowledgements, in order; moves `routed` |
 //! | [`progress`] | what worker, router and owner tell each other about a lane |
 
@@ -15,6 +16,7 @@ pub mod context;
 pub mod decide;
 pub mod fetch;
 pub mod progress;
+pub mod queue;
 pub mod record;
 pub mod rooms;
 pub mod route;

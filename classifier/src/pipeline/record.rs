@@ -92,6 +92,30 @@ impl Received {
     }
 }
 
+/// The record of `chat-dlq` for one of this process's own that Kafka will never take, with the headers
+/// that say what it is; its recipients are those of its seq. None: it is a dead letter itself.
+pub fn undeliverable(record: &Outgoing) -> Option<Outgoing> {
+    let place = match record.sink {
+        Sink::Home(home) => format!("home/{home}"),
+        Sink::Push => "push".to_owned(),
+        Sink::Dlq => return None,
+    };
+    let reason = DlqReason::Undeliverable.as_str().as_bytes();
+    let named = record
+        .headers
+        .iter()
+        .filter(|(name, _)| *name != header::TO);
+    let headers = named
+        .cloned()
+        .chain([(header::REASON, Bytes::from_static(reason))]);
+    Some(Outgoing {
+        sink: Sink::Dlq,
+        key: Some(Bytes::from(place)),
+        headers: headers.collect(),
+        payload: record.payload.as_ref().map(cut),
+    })
+}
+
 /// The bytes as they came, less what would make the record with its reason larger than a record may
 /// be: a lane must not stand still before what it can't bury.
 fn cut(payload: &Bytes) -> Bytes {

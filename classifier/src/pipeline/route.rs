@@ -2,8 +2,6 @@
 //! or to `chat-push` for those without a route. In the order of the commits.
 
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,7 +15,8 @@ use super::backoff::{Backoff, Stopped};
 use super::context::Context;
 use super::decide::{Audience, Step};
 use super::progress::Progress;
-use crate::ports::{LogError, Outgoing, Outside, Publish, Routes, Sink};
+use super::queue::{Queued, queue_all};
+use crate::ports::{Outgoing, Outside, Sink};
 
 /// The longest beginning of a body in a notification, in characters.
 const PREVIEW_CHARS: usize = 120;
@@ -34,23 +33,20 @@ pub struct Committed {
     pub upto: Vec<(Arc<Progress>, i64)>,
 }
 
-/// One thing to send, kept until it is acknowledged.
-pub enum Item {
+/// One thing to send.
+enum Item {
     /// An event, to whoever may see it; and its answer.
     Event(Box<Event>, Audience, Option<Outgoing>),
     /// A record whose place does not depend on routes.
     Record(Outgoing),
 }
 
-/// One record's acknowledgement.
-pub type Ack = Pin<Box<dyn Future<Output = Result<(), LogError>> + Send>>;
-
 /// A batch whose records are queued.
 pub struct Sent {
     /// When it was committed.
     pub at: Instant,
-    /// What was sent, with what is to be waited for.
-    pub items: Vec<(Item, Vec<Ack>)>,
+    /// What is to be waited for, in order.
+    pub records: Vec<Queued>,
     /// How far it takes each lane.
     pub upto: Vec<(Arc<Progress>, i64)>,
 }
@@ -67,15 +63,13 @@ pub async fn run<O: Outside>(
         let Ok(homes) = homes_of(&context, &items).await else {
             return;
         };
-        let items = items
-            .into_iter()
-            .map(|item| {
-                let acks = send(&context, &item, &homes);
-                (item, acks)
-            })
-            .collect();
+        // Made one item at a time: when there is no room, the rest is not in memory twice.
+        let records = items.into_iter().flat_map(|item| records(item, &homes));
+        let Ok(records) = queue_all(&context, records).await else {
+            return;
+        };
         let (at, upto) = (batch.at, batch.upto);
-        if out.send(Sent { at, items, upto }).await.is_err() {
+        if out.send(Sent { at, records, upto }).await.is_err() {
             return;
         }
     }
@@ -98,7 +92,7 @@ fn items(events: Vec<Event>, steps: Vec<Step>) -> Vec<Item> {
 
 /// The homes of all recipients, read after the commit (§4). Redis unreachable: again, until it is
 /// back; the lanes wait, nothing is lost.
-pub(super) async fn homes_of<O: Outside>(
+async fn homes_of<O: Outside>(
     context: &Context<O>,
     items: &[Item],
 ) -> Result<HashMap<UserId, Vec<Home>>, Stopped> {
@@ -115,7 +109,7 @@ pub(super) async fn homes_of<O: Outside>(
     }
     let mut backoff = Backoff::default();
     loop {
-        match context.routes.homes(&users).await {
+        match context.homes_of(&users).await {
             Ok(homes) => return Ok(homes),
             Err(error) => {
                 context.metrics.route_failures.inc();
@@ -126,45 +120,30 @@ pub(super) async fn homes_of<O: Outside>(
     }
 }
 
-/// Queues an item's records, in this call.
-pub(super) fn send<O: Outside>(
-    context: &Context<O>,
-    item: &Item,
-    homes: &HashMap<UserId, Vec<Home>>,
-) -> Vec<Ack> {
-    let mut acks: Vec<Ack> = Vec::new();
-    let mut publish = |record: Outgoing| {
-        match record.sink {
-            Sink::Home(_) => context.metrics.to_homes.inc(),
-            Sink::Push => context.metrics.pushed.inc(),
-            Sink::Dlq => {}
-        }
-        acks.push(Box::pin(context.publish.publish(record)));
-    };
+/// An item's records.
+fn records(item: Item, homes: &HashMap<UserId, Vec<Home>>) -> Vec<Outgoing> {
     match item {
-        Item::Record(record) => publish(record.clone()),
+        Item::Record(record) => vec![record],
         Item::Event(event, audience, answer) => {
-            deliver(event, audience, homes, &mut publish);
-            if let Some(answer) = answer {
-                publish(answer.clone());
-            }
+            let mut records = deliver(&event, &audience, homes);
+            records.extend(answer);
+            records
         }
     }
-    acks
 }
 
 fn deliver(
     event: &Event,
     audience: &Audience,
     homes: &HashMap<UserId, Vec<Home>>,
-    publish: &mut impl FnMut(Outgoing),
-) {
+) -> Vec<Outgoing> {
+    let mut records = Vec::new();
     let mut by_home: BTreeMap<Home, Vec<UserId>> = BTreeMap::new();
     for user in &*audience.recipients {
         match homes.get(user).map(Vec::as_slice).unwrap_or_default() {
             // The sender is never pushed (I8).
             [] if *user == event.from => {}
-            [] => publish(push(event, audience, *user)),
+            [] => records.push(push(event, audience, *user)),
             homes => {
                 for home in homes {
                     by_home.entry(*home).or_default().push(*user);
@@ -173,13 +152,13 @@ fn deliver(
         }
     }
     if by_home.is_empty() {
-        return;
+        return records;
     }
     // Serialised once: the same bytes for every home, and on every socket.
     let frame = event.to_frame();
     for (home, users) in by_home {
         for users in users.chunks(MAX_RECIPIENTS_PER_RECORD) {
-            publish(Outgoing {
+            records.push(Outgoing {
                 sink: Sink::Home(home),
                 key: None,
                 headers: DeliveryHeaders::event(event.room, event.seq, users.to_vec()).encode(),
@@ -187,6 +166,7 @@ fn deliver(
             });
         }
     }
+    records
 }
 
 fn push(event: &Event, audience: &Audience, user: UserId) -> Outgoing {

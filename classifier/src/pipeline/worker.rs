@@ -16,10 +16,11 @@ use super::context::{Context, LEASE};
 use super::decide::{Basis, Decided, decide_batch};
 use super::fetch::{Ask, LaneState, fetch};
 use super::progress::Progress;
+use super::queue::{acknowledged, queue_all};
 use super::record::{Content, Received};
 use super::rooms::Rooms;
 use super::route::Committed;
-use crate::ports::{Lanes, Ledger, Outside, Publish};
+use crate::ports::{Lanes, Ledger, Outside};
 
 /// What the owner tells a worker.
 pub enum Order<F> {
@@ -370,11 +371,8 @@ impl<O: Outside> Worker<O> {
                 continue;
             };
             let burial = record.burial(DlqReason::BadData, &self.context.topic);
-            while let Err(error) = self.context.publish.publish(burial.clone()).await {
-                self.context.metrics.publish_failures.inc();
-                tracing::warn!(%error, "a record was not dead-lettered");
-                backoff.wait(&self.context.stop).await?;
-            }
+            let queued = queue_all(&self.context, [burial]).await?;
+            acknowledged(&self.context, queued).await?;
             self.context.metrics.dead_letter(DlqReason::BadData);
             record.content = Content::Buried(command.clone());
         }

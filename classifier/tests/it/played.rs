@@ -3,5 +3,6 @@
 mod kafka;
 mod lanes;
 mod ledger;
+mod poison;
 mod stage;
 mod traps;

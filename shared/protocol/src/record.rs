@@ -266,6 +266,8 @@ pub enum DlqReason {
     WrongLane,
     /// Its content can't be stored.
     BadData,
+    /// Made by the classifier, and refused by Kafka for good.
+    Undeliverable,
 }
 
 impl DlqReason {
@@ -276,6 +278,7 @@ impl DlqReason {
         Self::WrongKey,
         Self::WrongLane,
         Self::BadData,
+        Self::Undeliverable,
     ];
 
     /// As it stands in the header; also the label of its metric.
@@ -286,6 +289,7 @@ impl DlqReason {
             Self::WrongKey => "wrong_key",
             Self::WrongLane => "wrong_lane",
             Self::BadData => "bad_data",
+            Self::Undeliverable => "undeliverable",
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Kafka and Redis, played: logs in memory whose acknowledgements fail when the test says so.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use classifier::ports::{
-    Feed, Incoming, Lanes, LogError, Outgoing, Publish, Routes, RoutesError, Sink, Source,
+    Ack, Feed, Incoming, Lanes, LogError, Outgoing, Publish, PublishError, Routes, RoutesError,
+    Sink, Source,
 };
 use protocol::{Command, Home, Lane, UserId};
 use tokio::sync::Notify;
@@ -18,6 +18,10 @@ struct Logs {
     topic_id: String,
     /// So many sends are not acknowledged; `usize::MAX`: none ever is.
     lost_sends: usize,
+    /// So many records find no room.
+    full_sends: usize,
+    /// Records for this sink are refused for good.
+    refused: Option<Sink>,
     lost_lookups: usize,
 }
 
@@ -63,6 +67,14 @@ impl Kafka {
 
     pub(super) fn lose_sends(&self, n: usize) {
         self.logs().lost_sends = n;
+    }
+
+    pub(super) fn fill_up(&self, n: usize) {
+        self.logs().full_sends = n;
+    }
+
+    pub(super) fn refuse(&self, sink: Sink) {
+        self.logs().refused = Some(sink);
     }
 
     pub(super) fn lose_lookups(&self, n: usize) {
@@ -145,27 +157,31 @@ impl Lanes for Kafka {
 }
 
 impl Publish for Kafka {
-    fn publish(
-        &self,
-        record: Outgoing,
-    ) -> impl Future<Output = Result<(), LogError>> + Send + 'static {
+    fn publish(&self, record: &Outgoing) -> Result<Ack, PublishError> {
         let mut logs = self.logs();
+        if logs.refused == Some(record.sink) {
+            return Err(PublishError::Refused("played: too large".to_owned()));
+        }
+        if logs.full_sends > 0 {
+            logs.full_sends -= 1;
+            return Err(PublishError::Full);
+        }
         let acknowledged = logs.lost_sends == 0;
         if acknowledged {
-            logs.sent.push(record);
+            logs.sent.push(record.clone());
         } else if logs.lost_sends != usize::MAX {
             logs.lost_sends -= 1;
         }
-        async move {
+        Ok(Box::pin(async move {
             match acknowledged {
                 true => Ok(()),
-                false => Err(LogError("played: not acknowledged".to_owned())),
+                false => Err(PublishError::Unknown("played: not acknowledged".to_owned())),
             }
-        }
+        }))
     }
 }
 
-/// User n is on home n; from 100 on, nowhere.
+/// User n is on home n; from 100 on, nowhere; 98 and 99 on homes that do not exist.
 impl Routes for Kafka {
     async fn homes(&self, users: &[UserId]) -> Result<HashMap<UserId, Vec<Home>>, RoutesError> {
         let mut logs = self.logs();
@@ -175,7 +191,14 @@ impl Routes for Kafka {
         }
         let connected = users.iter().filter(|user| user.get() < 100);
         Ok(connected
-            .map(|user| (*user, vec![Home(i32::try_from(user.get()).unwrap())]))
+            .map(|user| {
+                let home = match user.get() {
+                    98 => -1,
+                    99 => 9_999,
+                    n => i32::try_from(n).unwrap(),
+                };
+                (*user, vec![Home(home)])
+            })
             .collect())
     }
 }

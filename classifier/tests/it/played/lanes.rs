@@ -138,18 +138,38 @@ async fn unread_routes_are_read_again() {
     assert_eq!(stage.metrics().route_failures.get(), 4);
 }
 
-/// A record that is not acknowledged is sent again, and `routed` waits for it.
+/// A record that is not acknowledged is sent again, alone, and `routed` waits for it.
 #[tokio::test]
 async fn unacknowledged_records_are_sent_again() {
     let mut stage = Stage::new();
     let room = room_in(0, 0);
+    // The push, and the homes of 1 and 2.
     stage.kafka.lose_sends(3);
     stage.produce(&command(room, 1, group(&[2, 100])));
     stage.start();
     stage.settled([0, -1]).await;
-    assert!(stage.delivered(room, 2).contains(&1));
+    assert_eq!(stage.delivered(room, 1), [1]);
+    assert_eq!(stage.delivered(room, 2), [1]);
     // 100 has no route; 1, the sender, is never pushed (I8).
-    assert!(!stage.kafka.sent_to(Sink::Push).is_empty());
+    assert_eq!(stage.kafka.sent_to(Sink::Push).len(), 1);
+    assert_eq!(stage.metrics().publish_failures.get(), 3);
+}
+
+/// I9: a record that finds no room waits, and what is behind it with it: nothing overtakes, nothing is
+/// sent twice, and nobody asks for the routes again.
+#[tokio::test]
+async fn i9_a_full_queue_is_waited_out_in_order() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    stage.produce(&command(room, 1, group(&[2])));
+    for _ in 0..5 {
+        stage.produce(&command(room, 1, say("x")));
+    }
+    stage.kafka.fill_up(4);
+    stage.start();
+    stage.settled([5, -1]).await;
+    assert_eq!(stage.delivered(room, 2), (1..=6).collect::<Vec<_>>());
+    assert_eq!(stage.metrics().publish_failures.get(), 0);
 }
 
 /// Batches are bounded, and what waits is collected while the one before commits.

@@ -21,6 +21,7 @@ use super::kafka::Kafka;
 use super::ledger::Postgres;
 
 pub(super) const LANES: i32 = 2;
+const HOMES: i32 = 97;
 /// The home that answers come back on; nobody is connected there.
 pub(super) const ORIGIN: Home = Home(50);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -103,6 +104,7 @@ impl Stage {
             routes: self.kafka.clone(),
             name: "me".into(),
             lanes: LANES,
+            homes: HOMES,
             rules: Rules { group_limit: 10 },
             topic: "chat-send".into(),
             metrics: ClassifierMetrics::new(&Metrics::new()),

@@ -1,0 +1,80 @@
+//! I11: what can never be processed, or never be sent, is put aside with its reason and counted, and
+//! its lane goes on.
+
+use classifier::ports::Sink;
+use protocol::{DlqReason, Home, header};
+
+use super::stage::{Stage, command, group, is_stored, room_in, say};
+
+/// An answer is asked for on a home that does not exist; there is nobody to answer, and nothing waits.
+#[tokio::test]
+async fn i11_an_origin_without_a_home_blocks_nothing() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    let mut stray = Vec::new();
+    for home in [9_999, 0, -1] {
+        let mut refused = command(room, 1, say("no such room"));
+        refused.origin.as_mut().unwrap().home = Home(home);
+        stage.produce(&refused);
+        stray.push(Sink::Home(Home(home)));
+    }
+    let create = command(room, 1, group(&[2]));
+    stage.produce(&create);
+    stage.start();
+    stage.settled([3, -1]).await;
+    assert!(is_stored(&stage.answer(create.id).await, 1));
+    for sink in stray {
+        assert!(stage.kafka.sent_to(sink).is_empty(), "{sink:?}");
+    }
+    assert_eq!(stage.metrics().unknown_homes("origin"), 3);
+}
+
+/// A route to a home that does not exist is no route: the others get the event, its user a push.
+#[tokio::test]
+async fn i11_a_route_without_a_home_is_no_route() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    stage.produce(&command(room, 1, group(&[2, 98, 99])));
+    stage.start();
+    stage.settled([0, -1]).await;
+    assert_eq!(stage.delivered(room, 2), [1]);
+    assert_eq!(stage.kafka.sent_to(Sink::Push).len(), 2);
+    assert_eq!(stage.metrics().unknown_homes("route"), 2);
+}
+
+/// A record that Kafka refuses for good is buried, and all others are delivered.
+#[tokio::test]
+async fn i11_what_kafka_never_takes_is_buried() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    stage.kafka.refuse(Sink::Home(Home(3)));
+    stage.produce(&command(room, 1, group(&[2, 3])));
+    stage.produce(&command(room, 1, say("goes on")));
+    stage.start();
+    stage.settled([1, -1]).await;
+    assert_eq!(stage.delivered(room, 2), [1, 2]);
+    let buried = stage.kafka.sent_to(Sink::Dlq);
+    assert_eq!(buried.len(), 2);
+    for (letter, seq) in buried.iter().zip([1_i64, 2]) {
+        let find = |name| letter.headers.iter().find(|(n, _)| *n == name);
+        let reason = &find(header::REASON).unwrap().1;
+        assert_eq!(&reason[..], b"undeliverable");
+        assert_eq!(&find(header::SEQ).unwrap().1[..], seq.to_le_bytes());
+        assert!(find(header::TO).is_none(), "may be as large as a record");
+    }
+    let counted = stage.metrics().dead_letters(DlqReason::Undeliverable);
+    assert_eq!(counted, 2);
+}
+
+/// If even the dead letter is refused, the lane goes on without it.
+#[tokio::test]
+async fn i11_a_dead_letter_that_is_refused_blocks_nothing() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    stage.kafka.refuse(Sink::Dlq);
+    stage.kafka.produce_raw(0, "1", b"garbage");
+    stage.produce(&command(room, 1, group(&[2])));
+    stage.start();
+    stage.settled([1, -1]).await;
+    assert_eq!(stage.delivered(room, 2), [1]);
+}
