@@ -160,18 +160,6 @@ impl Cluster {
         self.was.iter().chain(&self.classifiers)
     }
 
-    /// Waits until a process ends by itself, which none should: the error says which and shows the end of its log.
-    pub async fn first_end(&self) -> Error {
-        loop {
-            for service in self.services() {
-                if let Err(ended) = service.check_alive() {
-                    return ended;
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-
     /// Asks all to end and waits until they have: gateways first, while somebody still answers them.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! What can go wrong between "start" and "everything answers", said so that the reader knows what to do next.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{io, time::Duration};
 
 /// Why servers or processes could not be started, reached or ended.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A process did not answer in time.
-    #[error("{name} did not answer within {waited:?} (last: {last}); its log is {}", log.display())]
+    #[error("{name} did not answer within {waited:?} (last: {last}); the end of its log:\n{tail}")]
     NotReady {
         /// The process.
         name: String,
@@ -30,19 +30,17 @@ pub enum Error {
         waited: Duration,
         /// What the last attempt saw.
         last: String,
-        /// Where the process writes.
-        log: PathBuf,
+        /// The last lines of the log: the file itself may go before anybody reads this.
+        tail: String,
     },
     /// A process ended where it should have gone on.
-    #[error("{name} ended ({status}); the end of its log {}:\n{tail}", log.display())]
+    #[error("{name} ended ({status}); the end of its log:\n{tail}")]
     Ended {
         /// The process.
         name: String,
         /// How it ended.
         status: String,
-        /// Where the process wrote.
-        log: PathBuf,
-        /// The last lines of the log.
+        /// The last lines of the log: the file itself may go before anybody reads this.
         tail: String,
     },
     /// A port that was asked for belongs to somebody else.

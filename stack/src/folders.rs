@@ -3,6 +3,7 @@
 //! ```text
 //! target/stack/kafka/jars       the broker, downloaded once
 //! target/stack/run/<name>/      one stack: data and logs; `lock` is held for as long as its process lives
+//! target/stack/failed/<name>/   the logs of a stack that failed, or was in use when a test did; gone after a day
 //! target/stack/alone.lock       held by the one stack whose servers are stopped by a test
 //! ```
 
@@ -10,6 +11,7 @@ use std::{
     env,
     fs::{self, File},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::error::{Doing, Result};
@@ -33,6 +35,9 @@ pub fn root() -> PathBuf {
 /// The file in a run's folder that holds the path of a second folder, when Postgres's user can't reach this one.
 const ELSEWHERE: &str = "elsewhere";
 
+/// Where logs are kept that somebody may want to read after their stack.
+const FAILED: &str = "failed";
+
 /// A folder of one's own, marked as in use until this process ends.
 #[derive(Debug)]
 pub(crate) struct OwnFolder {
@@ -46,6 +51,7 @@ impl OwnFolder {
         let runs = root().join("run");
         fs::create_dir_all(&runs).doing(|| format!("create {}", runs.display()))?;
         sweep(&runs);
+        forget_old_logs(&root().join(FAILED));
         let name = uuid::Uuid::new_v4().simple().to_string();
         Self::at(runs.join(&name[..12]))
     }
@@ -64,6 +70,23 @@ impl OwnFolder {
         let file = self.path.join(ELSEWHERE);
         fs::write(&file, other.as_os_str().as_encoded_bytes())
             .doing(|| format!("write {}", file.display()))
+    }
+
+    /// Moves the logs, and the spaces with theirs, to where they outlive the folder; says where that is.
+    /// Nothing to keep: nothing. Who still writes to them goes on doing so there.
+    pub(crate) fn keep_logs(&self) -> Option<PathBuf> {
+        let kept = root().join(FAILED).join(self.path.file_name()?);
+        let spaces = self.path.join("spaces");
+        let logs = fs::read_dir(&self.path)
+            .ok()?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| *path == spaces || path.extension().is_some_and(|it| it == "log"));
+        for log in logs {
+            fs::create_dir_all(&kept).ok()?;
+            fs::rename(&log, kept.join(log.file_name()?)).ok()?;
+        }
+        kept.is_dir().then_some(kept)
     }
 
     /// Removes the folder with all that is in it.
@@ -93,6 +116,29 @@ fn sweep(runs: &Path) {
             let _ = fs::remove_dir_all(&dir);
         }
     }
+}
+
+/// Removes what was kept in `failed` more than a day ago.
+fn forget_old_logs(failed: &Path) {
+    let entries = fs::read_dir(failed).into_iter().flatten().flatten();
+    for kept in entries {
+        let age = kept
+            .metadata()
+            .and_then(|kept| kept.modified())
+            .map(|then| then.elapsed().unwrap_or_default());
+        if age.is_ok_and(|age| age > Duration::from_hours(24)) {
+            let _ = fs::remove_dir_all(kept.path());
+        }
+    }
+}
+
+/// A path as one types it from the current folder, where it lies below that.
+#[must_use]
+pub fn from_here(path: &Path) -> &Path {
+    env::current_dir()
+        .ok()
+        .and_then(|here| path.strip_prefix(here).ok())
+        .unwrap_or(path)
 }
 
 /// Waits for the turn to be the only stack on this machine whose servers are being stopped.

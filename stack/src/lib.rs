@@ -25,9 +25,9 @@ mod stack;
 
 pub use cluster::{Cluster, ClusterOptions, Service};
 pub use error::{Error, Result};
-pub use folders::root;
+pub use folders::{from_here, root};
 pub use ports::{claimable, free_port};
-pub use process::{raise_open_files, resident_bytes};
+pub use process::{raise_open_files, resident_bytes, signal_all};
 pub use server::Server;
 pub use space::Space;
 pub use stack::{Addresses, Options, Stack, VARIABLE};

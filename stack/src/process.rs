@@ -9,7 +9,7 @@ const TICKS_PER_SECOND: u64 = 100;
 
 /// Sends `signal` to the process and to all it started, however deep: Postgres's backends are sessions of their own, no
 /// process group reaches them.
-pub(crate) fn signal_all(pid: u32, signal: Signal) {
+pub fn signal_all(pid: u32, signal: Signal) {
     // Who is stopped or killed first can't start another; so the parent goes first, and then whoever is found.
     let mut done = Vec::new();
     loop {

@@ -149,23 +149,32 @@ impl Server {
             name: self.plan.name.clone(),
             waited: self.plan.patience,
             last,
-            log: self.plan.log.clone(),
+            tail: self.log_tail(),
         })
     }
 
-    pub(crate) fn check_alive(&self) -> Result<()> {
-        let mut child = self.child();
-        let status = match child.as_mut().map(Child::try_wait) {
-            Some(Ok(None)) => return Ok(()),
-            Some(Ok(Some(status))) => status.to_string(),
-            Some(Err(error)) => error.to_string(),
-            None => "it was killed".into(),
-        };
-        Err(Error::Ended {
-            name: self.plan.name.clone(),
-            status,
-            tail: tail(&self.plan.log),
-            log: self.plan.log.clone(),
+    /// How the process ended, when it is not there any more.
+    #[must_use]
+    pub fn ended(&self) -> Option<String> {
+        match self.child().as_mut().map(Child::try_wait) {
+            Some(Ok(None)) => None,
+            Some(Ok(Some(status))) => Some(status.to_string()),
+            Some(Err(error)) => Some(error.to_string()),
+            None => Some("it was killed".into()),
+        }
+    }
+
+    /// Asks whether the process is there.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] when it isn't.
+    pub fn check_alive(&self) -> Result<()> {
+        self.ended().map_or(Ok(()), |status| {
+            Err(Error::Ended {
+                name: self.plan.name.clone(),
+                status,
+                tail: self.log_tail(),
+            })
         })
     }
 
@@ -231,7 +240,7 @@ impl Server {
                     name: self.plan.name.clone(),
                     waited: patience,
                     last: "still running where it should have ended".into(),
-                    log: self.plan.log.clone(),
+                    tail: self.log_tail(),
                 });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -70,7 +70,7 @@ struct Own {
     postgres: Server,
     redis: Server,
     // The order matters: the servers above end before their folder goes.
-    _folder: RemovedAtEnd,
+    folder: RemovedAtEnd,
     /// Held by a stack whose servers a test may stop.
     turn: Option<File>,
 }
@@ -78,8 +78,22 @@ struct Own {
 #[derive(Debug)]
 struct RemovedAtEnd(OwnFolder);
 
+impl RemovedAtEnd {
+    fn keep_logs(&self) -> Option<PathBuf> {
+        let kept = self.0.keep_logs()?;
+        say(format!(
+            "the logs are in {}",
+            folders::from_here(&kept).display()
+        ));
+        Some(kept)
+    }
+}
+
 impl Drop for RemovedAtEnd {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep_logs();
+        }
         self.0.remove();
     }
 }
@@ -98,7 +112,10 @@ impl Stack {
                 source: error.into(),
             })??;
         for server in own.servers() {
-            server.ready().await?;
+            if let Err(error) = server.ready().await {
+                own.folder.keep_logs();
+                return Err(error);
+            }
             say(format!(
                 "{} answers after {:.1} s",
                 server.name(),
@@ -179,6 +196,13 @@ impl Stack {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.addresses.dir
+    }
+
+    /// Moves all logs, those of spaces too, to a folder below `target/stack/failed`, says so on stderr, and returns it. For
+    /// who started the stack and saw something fail on it: its own folder goes with it. Without effect (`None`) on servers
+    /// of another process.
+    pub fn keep_logs(&self) -> Option<PathBuf> {
+        self.own.as_ref()?.folder.keep_logs()
     }
 
     /// A place of one's own on these servers: topics, database, keys.
@@ -277,7 +301,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         kafka,
         postgres: postgres.server,
         redis,
-        _folder: RemovedAtEnd(folder),
+        folder: RemovedAtEnd(folder),
         turn: None,
     };
     Ok((addresses, own))

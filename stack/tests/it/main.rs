@@ -7,6 +7,7 @@
 
 mod cluster;
 mod refusals;
+mod run;
 mod servers;
 mod spaces;
 mod survivors;
