@@ -3,10 +3,12 @@
 use std::{
     io::{BufRead as _, BufReader},
     net::TcpStream,
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use stack::Addresses;
 
 #[test]
@@ -50,16 +52,67 @@ fn nothing_survives_a_kill_9_of_the_process() {
     }
 }
 
-/// `stack test` ends with the exit code of its command, which has the addresses in its environment.
+/// `stack test` ends with the exit code of its command, which has the addresses in its environment; after a failure the logs
+/// of what is left outlive it, and what they complain about is shown.
 #[test]
-fn stack_test_runs_a_command_and_ends_as_it_does() {
-    let status = Command::new(env!("CARGO_BIN_EXE_stack"))
-        .args(["test", "--", "sh", "-c"])
-        .arg(format!("test -n \"${}\" && exit 7", stack::VARIABLE))
-        .stderr(Stdio::null())
-        .status()
+fn stack_test_ends_as_its_command_does_and_says_why() {
+    let command = r#"
+        dir=$(printf %s "$SWITCHBOARD_STACK" | sed 's/.*"dir":"\([^"]*\)".*/\1/')
+        mkdir -p "$dir/spaces/mine"
+        echo '12:00:00Z  WARN was: it hurts' >"$dir/spaces/mine/was-1.log"
+        echo '12:00:01Z  INFO was: it is quiet' >>"$dir/spaces/mine/was-1.log"
+        exit 7"#;
+    let output = Command::new(env!("CARGO_BIN_EXE_stack"))
+        .args(["test", "--", "sh", "-c", command])
+        .output()
         .unwrap();
-    assert_eq!(status.code(), Some(7));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{said}");
+    assert!(said.contains("WARN was: it hurts"), "{said}");
+    assert!(!said.contains("it is quiet"), "{said}");
+    let kept = said
+        .lines()
+        .find_map(|line| line.strip_prefix("stack: the logs are in "))
+        .map(Path::new)
+        .unwrap_or_else(|| panic!("no word of the logs: {said}"));
+    assert!(kept.join("spaces/mine/was-1.log").is_file());
+    assert!(kept.join("postgres.log").is_file());
+    std::fs::remove_dir_all(kept).unwrap();
+}
+
+/// A SIGTERM to `stack test` alone ends the command too, and what that has started; a command that does not listen is killed.
+#[test]
+fn stack_test_passes_a_sigterm_on() {
+    let mut test = Command::new(env!("CARGO_BIN_EXE_stack"))
+        .args(["test", "--", "sh", "-c"])
+        .arg("trap '' TERM; echo started; sleep 1000 & echo $!; wait")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(test.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "started");
+    let sleeper = lines.next().unwrap().unwrap();
+
+    let pid = i32::try_from(test.id()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while test.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it waits for its command");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // Killed, it stays in the table until somebody reads its status.
+    let runs = || {
+        std::fs::read_to_string(format!("/proc/{sleeper}/stat"))
+            .is_ok_and(|stat| stat.contains("(sleep) S") || stat.contains("(sleep) R"))
+    };
+    while runs() {
+        assert!(
+            Instant::now() < deadline,
+            "what the command started is left"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn listens(port: u16) -> bool {
