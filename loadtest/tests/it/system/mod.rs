@@ -8,3 +8,4 @@ mod members;
 mod ownership;
 mod poison;
 mod retries;
+mod rooms;
