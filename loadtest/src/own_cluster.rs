@@ -34,6 +34,8 @@ pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
     };
     let cluster = Cluster::start(&space, options)
         .await
+        // Before the space goes, and with it the logs that tell why.
+        .inspect_err(|_| _ = stack.keep_logs())
         .context("start gateways and classifiers")?;
     Ok(System {
         stack,
