@@ -12,7 +12,8 @@ use service::kafka::{Admin, Consumer, KafkaError, Producer, Topics};
 use service::lifecycle::{Failure, Lifecycle};
 use service::metrics::Metrics;
 use service::readiness::{Condition, Readiness};
-use store::{Store, StoreError};
+use service::statements::{self, Statements};
+use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +78,19 @@ pub enum ServeError {
 #[error("the producer failed for good")]
 struct ProducerFailed;
 
+/// Postgres, with every statement measured.
+async fn measured(settings: &StoreSettings, metrics: &Metrics) -> Result<Store, StoreError> {
+    let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+    let statements = Statements::new(metrics, Store::STATEMENTS, outcomes);
+    let observer = move |statement: &'static str, took, outcome: Outcome| {
+        statements.observed(statement, outcome.as_str(), took);
+    };
+    let store = Store::connect_observed(settings, Arc::new(observer)).await?;
+    let read = store.clone();
+    statements::pool(metrics, move || read.pool_state().figures());
+    Ok(store)
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let lifecycle = Lifecycle::new(settings.drain);
@@ -108,7 +122,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     }
     let fatal = CancellationToken::new();
     let context = Arc::new(Context::<Servers> {
-        ledger: Store::connect(&settings.store).await?,
+        ledger: measured(&settings.store, &metrics).await?,
         source: KafkaLanes::new(consumer, admin, topics.clone()),
         publish: KafkaPublish::new(producer.clone(), topics.clone(), fatal.clone()),
         routes: RedisRoutes(RouteTable::new(&Redis::connect(&settings.redis)?)),

@@ -12,7 +12,8 @@ use service::kafka::{Consumer, Producer};
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
 use service::readiness::{Condition, Readiness};
-use store::Store;
+use service::statements::{self, Statements};
+use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,12 +27,25 @@ use crate::rate::RateLimits;
 use crate::registry::{HomeTask, Registry, Serving};
 use crate::routes::{DEAD_WAITING, Routes};
 use crate::settings::Settings;
-use crate::socket::{Item, accept};
+use crate::socket::accept;
 
 /// Clients come back after at most this, when the gateway stops.
-const RETRY_WITHIN_MS: u64 = 1_000;
+const RETURN_WITHIN: Duration = Duration::from_secs(1);
 /// What a stop leaves for releasing the home and for the last records.
 const RESERVE: Duration = Duration::from_secs(2);
+
+/// Postgres, with every statement measured.
+async fn measured(settings: &StoreSettings, metrics: &Metrics) -> Result<Store, StoreError> {
+    let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
+    let statements = Statements::new(metrics, Store::STATEMENTS, outcomes);
+    let observer = move |statement: &'static str, took, outcome: Outcome| {
+        statements.observed(statement, outcome.as_str(), took);
+    };
+    let store = Store::connect_observed(settings, Arc::new(observer)).await?;
+    let read = store.clone();
+    statements::pool(metrics, move || read.pool_state().figures());
+    Ok(store)
+}
 
 /// Runs until asked to stop.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
@@ -59,7 +73,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         fatal.clone(),
     );
     let consumer = Consumer::start(&settings.kafka, "was", name)?;
-    let store = Store::connect(&settings.store)
+    let store = measured(&settings.store, &metrics)
         .await
         .context("postgres.url")?;
     let redis = Redis::connect(&settings.redis)?;
@@ -163,8 +177,7 @@ impl Stop {
         self.running.miss("stopping");
         let gateway = &self.gateway;
         gateway.stopping.store(true, Ordering::Relaxed);
-        let bye = || Item::Drain(rand::random_range(0..RETRY_WITHIN_MS));
-        gateway.registry.tell_all(bye, gateway.bound);
+        gateway.registry.send_away(RETURN_WITHIN, gateway.bound);
         gateway.tasks.close();
         let within = self.within.saturating_sub(RESERVE);
         if tokio::time::timeout(within, gateway.tasks.wait())

@@ -12,4 +12,5 @@ pub mod process;
 pub mod program;
 pub mod readiness;
 pub mod settings;
+pub mod statements;
 pub mod telemetry;

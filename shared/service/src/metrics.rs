@@ -1,8 +1,12 @@
 //! Metrics of one service, on a registry of its own: two services in one test process don't mix.
 
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 /// Bounds in seconds for what should take milliseconds: 0.5 ms to 10 s.
@@ -40,14 +44,29 @@ impl Metrics {
         counters
     }
 
+    /// Counters by several labels, none of which is there before it is used.
+    pub fn counters_by(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
     /// A gauge.
     pub fn gauge(&self, name: &str, help: &str) -> IntGauge {
         self.register(IntGauge::new(name, help))
     }
 
-    /// Gauges by one label.
-    pub fn gauges(&self, name: &str, help: &str, label: &str) -> IntGaugeVec {
-        self.register(IntGaugeVec::new(Opts::new(name, help), &[label]))
+    /// Gauges by one label, read when metrics are asked for.
+    pub fn gauges_read<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        read: impl Fn() -> [(&'static str, usize); N] + Send + Sync + 'static,
+    ) {
+        let gauges = IntGaugeVec::new(Opts::new(name, help), &[label]);
+        self.register(gauges.map(|gauges| Read {
+            gauges,
+            read: Arc::new(read),
+        }));
     }
 
     /// A histogram with these bounds, as [`SECONDS`] or [`BATCH`].
@@ -55,6 +74,25 @@ impl Metrics {
         self.register(Histogram::with_opts(
             HistogramOpts::new(name, help).buckets(bounds.to_vec()),
         ))
+    }
+
+    /// Histograms by one label, whose values are all there from the start.
+    pub fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: &[&str],
+        bounds: &[f64],
+    ) -> HistogramVec {
+        let histograms = self.register(HistogramVec::new(
+            HistogramOpts::new(name, help).buckets(bounds.to_vec()),
+            &[label],
+        ));
+        for value in values {
+            let _ = histograms.with_label_values(&[value]);
+        }
+        histograms
     }
 
     /// All of it, as Prometheus reads it.
@@ -66,7 +104,7 @@ impl Metrics {
         String::from_utf8_lossy(&text).into_owned()
     }
 
-    pub(crate) fn collect(&self, collector: Box<dyn prometheus::core::Collector>) {
+    pub(crate) fn collect(&self, collector: Box<dyn Collector>) {
         if let Err(error) = self.0.register(collector) {
             tracing::warn!(%error, "a collector is not registered");
         }
@@ -74,7 +112,7 @@ impl Metrics {
 
     fn register<M>(&self, made: prometheus::Result<M>) -> M
     where
-        M: prometheus::core::Collector + Clone + 'static,
+        M: Collector + Clone + 'static,
     {
         // A bad or repeated name is a slip in the code that the first start finds.
         let metric = made.expect("a metric's name and labels are valid");
@@ -82,6 +120,35 @@ impl Metrics {
             .register(Box::new(metric.clone()))
             .expect("a metric is registered once");
         metric
+    }
+}
+
+/// Gauges that are set when they are collected.
+struct Read<F> {
+    gauges: IntGaugeVec,
+    read: Arc<F>,
+}
+
+impl<F> Clone for Read<F> {
+    fn clone(&self) -> Self {
+        Self {
+            gauges: self.gauges.clone(),
+            read: Arc::clone(&self.read),
+        }
+    }
+}
+
+impl<const N: usize, F: Fn() -> [(&'static str, usize); N] + Send + Sync> Collector for Read<F> {
+    fn desc(&self) -> Vec<&Desc> {
+        self.gauges.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        for (value, count) in (self.read)() {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.gauges.with_label_values(&[value]).set(count);
+        }
+        self.gauges.collect()
     }
 }
 

@@ -37,6 +37,13 @@ pub trait QueryObserver: Send + Sync + 'static {
     fn observed(&self, statement: &'static str, took: Duration, outcome: Outcome);
 }
 
+/// A closure is enough.
+impl<F: Fn(&'static str, Duration, Outcome) + Send + Sync + 'static> QueryObserver for F {
+    fn observed(&self, statement: &'static str, took: Duration, outcome: Outcome) {
+        self(statement, took, outcome);
+    }
+}
+
 /// Observes nothing.
 pub(crate) struct Unobserved;
 

@@ -51,6 +51,18 @@ pub struct PoolState {
     pub max: usize,
 }
 
+impl PoolState {
+    /// Each figure under a word, as the label of a metric.
+    pub const fn figures(self) -> [(&'static str, usize); 4] {
+        [
+            ("open", self.open),
+            ("idle", self.idle),
+            ("waiting", self.waiting),
+            ("max", self.max),
+        ]
+    }
+}
+
 /// A connection on loan. One that is dropped while a statement runs on it, because the caller gave
 /// up or was cancelled, leaves the pool: the next caller would wait for that statement's end.
 struct Loan(Option<Object>);

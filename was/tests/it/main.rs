@@ -12,6 +12,7 @@ mod doors;
 mod frames;
 mod homes;
 mod house;
+mod measured;
 mod memory;
 mod rest;
 mod routes;

@@ -1,0 +1,104 @@
+//! What a service measures of its database. Who owns the database's client says what to count: no
+//! client is known here.
+
+use std::time::Duration;
+
+use prometheus::{HistogramVec, IntCounterVec};
+
+use crate::metrics::{Metrics, SECONDS};
+
+/// Time and outcome of each statement.
+#[derive(Debug, Clone)]
+pub struct Statements {
+    seconds: HistogramVec,
+    outcomes: IntCounterVec,
+}
+
+impl Statements {
+    /// Adds `postgres_statement_seconds` and `postgres_statements_total`, for these names and
+    /// outcomes at 0 from the start.
+    pub fn new<'a>(
+        metrics: &Metrics,
+        names: &[&'a str],
+        outcomes: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        let counted = metrics.counters_by(
+            "postgres_statements_total",
+            "Statements by how they ended.",
+            &["statement", "outcome"],
+        );
+        for outcome in outcomes {
+            for name in names {
+                let _ = counted.with_label_values(&[*name, outcome]);
+            }
+        }
+        Self {
+            seconds: metrics.histograms(
+                "postgres_statement_seconds",
+                "Time of a statement, the wait for a connection included.",
+                "statement",
+                names,
+                SECONDS,
+            ),
+            outcomes: counted,
+        }
+    }
+
+    /// Counts one statement.
+    pub fn observed(&self, name: &str, outcome: &str, took: Duration) {
+        self.seconds
+            .with_label_values(&[name])
+            .observe(took.as_secs_f64());
+        self.outcomes.with_label_values(&[name, outcome]).inc();
+    }
+}
+
+/// Adds `postgres_pool`: connections by state, asked for when metrics are.
+pub fn pool<const N: usize>(
+    metrics: &Metrics,
+    read: impl Fn() -> [(&'static str, usize); N] + Send + Sync + 'static,
+) {
+    metrics.gauges_read(
+        "postgres_pool",
+        "The pool: open and idle connections, callers waiting for one, and how many may be open.",
+        "state",
+        read,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn statements_are_counted_and_there_from_the_start() {
+        let metrics = Metrics::new();
+        let statements = Statements::new(&metrics, &["append", "ping"], ["ok", "unknown"]);
+        statements.observed("append", "unknown", Duration::from_millis(3));
+        let text = metrics.render();
+        for line in [
+            "postgres_statements_total{outcome=\"unknown\",statement=\"append\"} 1",
+            "postgres_statements_total{outcome=\"ok\",statement=\"append\"} 0",
+            "postgres_statements_total{outcome=\"unknown\",statement=\"ping\"} 0",
+            "postgres_statement_seconds_count{statement=\"append\"} 1",
+            "postgres_statement_seconds_bucket{statement=\"append\",le=\"0.005\"} 1",
+            "postgres_statement_seconds_bucket{statement=\"append\",le=\"0.002\"} 0",
+            "postgres_statement_seconds_count{statement=\"ping\"} 0",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_pool_is_read_when_it_is_asked_for() {
+        let (metrics, open) = (Metrics::new(), Arc::new(AtomicUsize::new(1)));
+        let read = Arc::clone(&open);
+        pool(&metrics, move || [("open", read.load(Ordering::SeqCst))]);
+        open.store(7, Ordering::SeqCst);
+        let text = metrics.render();
+        assert!(text.contains("postgres_pool{state=\"open\"} 7"), "{text}");
+    }
+}
