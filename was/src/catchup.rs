@@ -143,11 +143,17 @@ async fn answer(store: &Store, observed: &Observed, bound: Bound, batch: Vec<Que
     match found {
         Ok(answers) if answers.len() == askers.len() => {
             for ((number, mailbox), answer) in askers.into_iter().zip(answers) {
-                let rooms = answer.rooms.into_iter().map(room).collect();
-                mailbox.push(
-                    Item::Answered(number, Some(Box::new(Answer { rooms }))),
-                    bound,
-                );
+                let answer = match answer {
+                    Ok(answer) => Some(Box::new(Answer {
+                        rooms: answer.rooms.into_iter().map(room).collect(),
+                    })),
+                    Err(error) => {
+                        observed.catch_up_errors.inc();
+                        tracing::error!(%error, "one session's catch-up failed");
+                        None
+                    }
+                };
+                mailbox.push(Item::Answered(number, answer), bound);
             }
         }
         other => {

@@ -87,12 +87,12 @@ pub(crate) const CATCH_UP: Statement =
 impl Store {
     /// Answers many sessions with one statement, on the primary; the answers are in the order of
     /// the requests. The events of each have at most `max_bytes` of content; what does not fit is a
-    /// gap, as with the other limits.
+    /// gap, as with the other limits. What is stored corrupt fails only the requests that it answers.
     pub async fn catch_up(
         &self,
         requests: &[CatchUpRequest],
         max_bytes: i64,
-    ) -> Result<Vec<CatchUpAnswer>, StoreError> {
+    ) -> Result<Vec<Result<CatchUpAnswer, StoreError>>, StoreError> {
         let mut users = Vec::with_capacity(requests.len());
         let (mut max_rooms, mut max_totals) = (Vec::new(), Vec::new());
         let (mut named, mut joined, mut marks) = (Vec::new(), Vec::new(), Vec::new());
@@ -127,13 +127,20 @@ impl Store {
                 ],
             )
             .await?;
-        let mut answers = vec![CatchUpAnswer::default(); requests.len()];
+        let mut answers: Vec<_> = requests
+            .iter()
+            .map(|_| Ok(CatchUpAnswer::default()))
+            .collect();
         for row in &rows {
             let n: i64 = get(row, "req")?; // counted from 1
             let Some(answer) = usize::try_from(n - 1).ok().and_then(|n| answers.get_mut(n)) else {
                 return Err(StoreError::Corrupt(format!("answer to request {n}")));
             };
-            answer.rooms.push(room_catch_up(row)?);
+            match (room_catch_up(row), &mut *answer) {
+                (Ok(room), Ok(answer)) => answer.rooms.push(room),
+                (Err(error), Ok(_)) => *answer = Err(error),
+                (_, Err(_)) => {}
+            }
         }
         Ok(answers)
     }

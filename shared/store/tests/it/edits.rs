@@ -35,7 +35,7 @@ async fn seen(store: &Store, user: UserId, target: Seq) -> EventKind {
         assert_eq!(events[0].seq, target);
         events[0].kind.clone()
     };
-    let caught = first(&caught[0].rooms[0].events);
+    let caught = first(&caught[0].as_ref().unwrap().rooms[0].events);
     assert_eq!(caught, first(&history.unwrap().events));
     caught
 }
