@@ -250,6 +250,9 @@ impl Chat {
             Event::Message(message) => return self.arrived(Entry::Message(message)).await,
             Event::Room(event) => return self.arrived(Entry::Room(event)).await,
             Event::Connected(connected) => {
+                // The gateway that gave the token may be the one that is gone.
+                self.rest =
+                    Rest::new(&connected.url).with_token(self.rest.token().unwrap_or_default());
                 let away = connected
                     .away
                     .map(|away| format!(" after {:.1} s", away.as_secs_f64()))

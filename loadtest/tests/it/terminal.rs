@@ -99,6 +99,9 @@ async fn ann_and_bob_chat_and_survive_the_loss_of_a_gateway() {
     ann.shows("connected to was-2").await;
     ann.types("still here").await;
     bob.shows("ann: still here").await;
+    // Requests go to the gateway that is left, too.
+    ann.types("/who").await;
+    ann.shows("bob (member)").await;
 
     // What is typed last is sent before the program ends.
     ann.types("bye").await;
