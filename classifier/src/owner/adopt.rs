@@ -1,4 +1,5 @@
-//! Taking a lane: the claim in Postgres, where to read from, and then to its worker.
+//! Taking a lane: the claim in Postgres, where to read from, and then to its worker. All that asks
+//! Kafka is done in tasks that report to the owner, each lane as soon as it is there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -6,49 +7,40 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use protocol::Lane;
 use store::Claim;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
-use super::{FeedOf, Own, Owner};
+use super::{FeedOf, Own, Owner, Report};
 use crate::pipeline::context::{Context, LEASE};
 use crate::pipeline::progress::Progress;
 use crate::pipeline::worker::{Order, Taken};
 use crate::ports::{Lanes, Ledger, LogError, Outside, Source};
 
-/// A lane that is claimed and can be read.
-struct Adopted<F> {
-    progress: Arc<Progress>,
-    feed: F,
-}
-
 impl<O: Outside> Owner<O> {
-    /// Claims lanes, side by side. False if nothing could be claimed, because Kafka does not answer.
-    pub(super) async fn claim(&mut self, lanes: BTreeSet<Lane>) -> bool {
+    /// Starts to claim lanes, side by side.
+    pub(super) fn claim(&mut self, lanes: BTreeSet<Lane>) {
         if lanes.is_empty() {
-            return true;
+            return;
         }
-        let topic_id = match self.context.source.topic_id().await {
-            Ok(id) => id,
-            Err(error) => {
-                tracing::warn!(%error, "the id of the topic is not known: nothing is claimed");
-                return false;
-            }
+        let claiming = lanes.iter().map(|lane| (*lane, Own::Claiming));
+        self.own.extend(claiming);
+        let adoption = Adoption {
+            context: Arc::clone(&self.context),
+            wake: Arc::clone(&self.wake),
+            reports: self.reports.0.clone(),
         };
-        let tries = lanes
-            .into_iter()
-            .map(|lane| adopt(&self.context, lane, &topic_id, &self.wake));
-        for adopted in join_all(tries).await.into_iter().flatten() {
-            self.hand_to_worker(adopted);
-        }
-        true
+        tokio::spawn(adoption.run(lanes));
     }
 
-    fn hand_to_worker(&mut self, adopted: Adopted<FeedOf<O>>) {
-        let progress = adopted.progress;
+    /// A claim whose lane can be read; unless it was lost meanwhile.
+    pub(super) fn hand_to_worker(&mut self, progress: Arc<Progress>, feed: FeedOf<O>) {
         let (lane, epoch) = (progress.lane, progress.epoch);
-        self.highest = self.highest.max(epoch);
+        match self.own.remove(&lane) {
+            Some(Own::Opening(claim)) if claim.epoch == epoch => {}
+            _ => return,
+        }
         let to_worker = Order::Take(Taken {
             progress: Arc::clone(&progress),
-            feed: adopted.feed,
+            feed,
         });
         let taken = self
             .worker(lane)
@@ -61,39 +53,87 @@ impl<O: Outside> Owner<O> {
         tracing::info!(
             %lane, epoch, applied = progress.applied(), routed = progress.routed(), "lane taken"
         );
-        let leaving = false;
-        self.own.insert(lane, Own { progress, leaving });
+        self.own.insert(lane, Own::Held(progress));
     }
 }
 
-/// Claims one lane and finds out where to read it from. `None`: somebody else has it, or it can't
-/// be read, and then it is given back at once.
-async fn adopt<O: Outside>(
-    context: &Context<O>,
-    lane: Lane,
-    topic_id: &str,
-    wake: &Arc<Notify>,
-) -> Option<Adopted<FeedOf<O>>> {
-    let name = &context.name;
-    let claim = match context.ledger.claim(name, lane, topic_id, LEASE).await {
-        Ok(claim) => claim?,
-        Err(error) => {
-            context.metrics.read_failures.inc();
-            tracing::warn!(%lane, %error, kind = error.label(), "a lane was not claimed");
-            return None;
+/// The task that takes some lanes. What it has claimed when the process stops it gives back.
+struct Adoption<O: Outside> {
+    context: Arc<Context<O>>,
+    wake: Arc<Notify>,
+    reports: mpsc::Sender<Report<FeedOf<O>>>,
+}
+
+impl<O: Outside> Adoption<O> {
+    async fn run(self, lanes: BTreeSet<Lane>) {
+        let topic_id = self.unless_stopped(self.context.source.topic_id()).await;
+        self.report(Report::Asked(topic_id.is_ok())).await;
+        match topic_id {
+            Ok(id) => {
+                join_all(lanes.into_iter().map(|lane| self.adopt(lane, &id))).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the id of the topic is not known: nothing is claimed");
+                for lane in lanes {
+                    self.report(Report::NotTaken(lane)).await;
+                }
+            }
         }
-    };
-    match open(context, lane, claim, wake).await {
-        Ok(adopted) => Some(adopted),
-        Err(error) => {
-            tracing::warn!(%lane, %error, "a claimed lane can't be read");
-            // If this fails as well, the lease runs out.
-            let _ = context
-                .ledger
-                .release(name, lane, claim.epoch, claim.routed)
-                .await;
-            None
+    }
+
+    /// Claims one lane and finds out where to read it from. One that can't be read is given back at
+    /// once.
+    async fn adopt(&self, lane: Lane, topic_id: &str) {
+        let context = &self.context;
+        let claimed = context.ledger.claim(&context.name, lane, topic_id, LEASE);
+        let claim = match claimed.await {
+            Ok(Some(claim)) => claim,
+            Ok(None) => return self.report(Report::NotTaken(lane)).await,
+            Err(error) => {
+                context.metrics.read_failures.inc();
+                tracing::warn!(%lane, %error, kind = error.label(), "a lane was not claimed");
+                return self.report(Report::NotTaken(lane)).await;
+            }
+        };
+        self.report(Report::Claimed(lane, claim)).await;
+        let opened = open(context, lane, claim, &self.wake);
+        match self.unless_stopped(opened).await {
+            Ok((progress, feed)) => {
+                let opened = Report::Opened(progress, feed);
+                if self.reports.send(opened).await.is_err() {
+                    self.give_back(lane, claim).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%lane, %error, "a claimed lane can't be read");
+                self.give_back(lane, claim).await;
+                self.report(Report::NotTaken(lane)).await;
+            }
         }
+    }
+
+    async fn unless_stopped<T>(
+        &self,
+        asked: impl Future<Output = Result<T, LogError>>,
+    ) -> Result<T, LogError> {
+        tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => Err(LogError("the process stops".to_owned())),
+            answer = asked => answer,
+        }
+    }
+
+    /// If this fails, the lease runs out.
+    async fn give_back(&self, lane: Lane, claim: Claim) {
+        let context = &self.context;
+        let (epoch, routed) = (claim.epoch, claim.routed);
+        let released = context.ledger.release(&context.name, lane, epoch, routed);
+        let _ = released.await;
+    }
+
+    /// Nobody listens once the owner has ended.
+    async fn report(&self, report: Report<FeedOf<O>>) {
+        let _ = self.reports.send(report).await;
     }
 }
 
@@ -102,7 +142,7 @@ async fn open<O: Outside>(
     lane: Lane,
     claim: Claim,
     wake: &Arc<Notify>,
-) -> Result<Adopted<FeedOf<O>>, LogError> {
+) -> Result<(Arc<Progress>, FeedOf<O>), LogError> {
     let (low, high) = context.source.bounds(Source::Commands, lane).await?;
     let claim = within_log(context, lane, claim, high).await?;
     let wanted = claim.routed.min(claim.applied) + 1;
@@ -115,7 +155,7 @@ async fn open<O: Outside>(
     }
     let feed = context.source.add(Source::Commands, lane, start).await?;
     let progress = Arc::new(Progress::new(lane, claim, Arc::clone(wake)));
-    Ok(Adopted { progress, feed })
+    Ok((progress, feed))
 }
 
 /// An `applied` at or beyond the log's end means that Kafka has lost what it had acknowledged. Set to

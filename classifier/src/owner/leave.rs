@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use protocol::Lane;
 use tokio::sync::oneshot;
 
-use super::{Left, Owner};
+use super::{Own, Owner, Report};
 use crate::pipeline::context::Context;
 use crate::pipeline::progress::Progress;
 use crate::pipeline::worker::Order;
@@ -26,7 +26,7 @@ impl<O: Outside> Owner<O> {
         let lost: Vec<Lane> = self
             .own
             .iter()
-            .filter(|(_, own)| own.progress.is_lost() && !own.leaving)
+            .filter(|(_, own)| own.held().is_some_and(|progress| progress.is_lost()))
             .map(|(lane, _)| *lane)
             .collect();
         for lane in lost {
@@ -37,19 +37,17 @@ impl<O: Outside> Owner<O> {
     /// Starts to give a lane up, without waiting: the others must be renewed meanwhile. It counts
     /// as owned until its worker has let go of it.
     pub(super) fn leave(&mut self, lane: Lane, release: bool) {
-        let Some(own) = self.own.get(&lane).filter(|own| !own.leaving) else {
+        let Some(progress) = self.own.get(&lane).and_then(Own::held).cloned() else {
+            // One that is being taken can't be given up yet: a later turn tries again.
             return;
         };
-        let progress = Arc::clone(&own.progress);
         let Some(dropped) = self.drop_order(lane) else {
             // Its worker has too many orders waiting: the next turn tries again.
             return;
         };
-        if let Some(own) = self.own.get_mut(&lane) {
-            own.leaving = true;
-        }
+        self.own.insert(lane, Own::Leaving(Arc::clone(&progress)));
         let context = Arc::clone(&self.context);
-        let (left, epoch) = (self.left.0.clone(), progress.epoch);
+        let (reports, epoch) = (self.reports.0.clone(), progress.epoch);
         tokio::spawn(async move {
             // An error means that the worker has ended: it holds nothing any more.
             let _ = dropped.await;
@@ -57,7 +55,7 @@ impl<O: Outside> Owner<O> {
                 hand_over(&context, &progress).await;
             }
             // Nobody listens once the owner has stopped.
-            let _ = left.send(Left { lane, epoch }).await;
+            let _ = reports.send(Report::Left(lane, epoch)).await;
         });
     }
 
@@ -70,13 +68,13 @@ impl<O: Outside> Owner<O> {
     }
 
     /// A lane has been given up.
-    pub(super) fn forget(&mut self, left: &Left) {
-        let Some(own) = self.own.remove(&left.lane) else {
+    pub(super) fn forget(&mut self, lane: Lane, epoch: i64) {
+        let Some(Own::Leaving(progress)) = self.own.remove(&lane) else {
             return;
         };
-        tracing::info!(lane = %left.lane, epoch = left.epoch, "lane left");
-        if own.progress.is_lost() {
-            self.lost.insert(left.lane, left.epoch);
+        tracing::info!(%lane, epoch, "lane left");
+        if progress.is_lost() {
+            self.lost.insert(lane, epoch);
             self.wake.notify_one();
         }
     }
@@ -84,10 +82,11 @@ impl<O: Outside> Owner<O> {
     /// The process stops: every lane is handed over after its last commit, then nobody counts on
     /// this process any more.
     pub(super) async fn leave_all(mut self) {
-        let lanes: Vec<Lane> = self.own.keys().copied().collect();
+        // The tasks that take lanes hear the stop as well, and give back what is not here by then.
+        let _ = tokio::time::timeout(LAST_BATCH, self.taken_or_not()).await;
         let mut leaving = Vec::new();
-        for lane in lanes {
-            let Some(own) = self.own.remove(&lane) else {
+        for (lane, own) in std::mem::take(&mut self.own) {
+            let (Own::Held(progress) | Own::Leaving(progress)) = own else {
                 continue;
             };
             let dropped = self.drop_order(lane);
@@ -96,12 +95,21 @@ impl<O: Outside> Owner<O> {
                 if let Some(dropped) = dropped {
                     let _ = tokio::time::timeout(LAST_BATCH, dropped).await;
                 }
-                hand_over(&context, &own.progress).await;
+                hand_over(&context, &progress).await;
             });
         }
         join_all(leaving).await;
         if let Err(error) = self.context.ledger.leave(&self.context.name).await {
             tracing::warn!(%error, "still on the list of classifiers until the lease runs out");
+        }
+    }
+
+    async fn taken_or_not(&mut self) {
+        while self.own.values().any(Own::is_being_taken) {
+            match self.reports.1.recv().await {
+                Some(report) => self.hear(report),
+                None => return,
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod kafka;
 mod lanes;
 mod ledger;
+mod owner;
 mod poison;
 mod stage;
 mod traps;

@@ -23,6 +23,11 @@ struct Logs {
     /// Records for this sink are refused for good.
     refused: Option<Sink>,
     lost_lookups: usize,
+    /// What is asked of this lane is never answered: it has no leader.
+    leaderless: Option<Lane>,
+    /// No commit of offsets is ever answered: the group has no coordinator.
+    commits_hang: bool,
+    commits: usize,
 }
 
 /// All of it; clones share it.
@@ -75,6 +80,19 @@ impl Kafka {
 
     pub(super) fn refuse(&self, sink: Sink) {
         self.logs().refused = Some(sink);
+    }
+
+    pub(super) fn lose_leader(&self, lane: i32) {
+        self.logs().leaderless = Some(Lane(lane));
+    }
+
+    pub(super) fn lose_coordinator(&self) {
+        self.logs().commits_hang = true;
+    }
+
+    /// Commits of offsets that were asked for.
+    pub(super) fn commits(&self) -> usize {
+        self.logs().commits
     }
 
     pub(super) fn lose_lookups(&self, n: usize) {
@@ -134,6 +152,9 @@ impl Lanes for Kafka {
     }
 
     async fn bounds(&self, source: Source, lane: Lane) -> Result<(i64, i64), LogError> {
+        if self.logs().leaderless == Some(lane) {
+            std::future::pending::<()>().await;
+        }
         let logs = self.logs();
         let length = logs.lanes.get(&(source, lane)).map_or(0, Vec::len);
         Ok((0, i64::try_from(length).unwrap()))
@@ -152,7 +173,15 @@ impl Lanes for Kafka {
     }
 
     async fn commit(&self, _: Source, _: &[(Lane, i64)]) -> Result<(), LogError> {
-        Ok(())
+        let hangs = {
+            let mut logs = self.logs();
+            logs.commits += 1;
+            logs.commits_hang
+        };
+        match hangs {
+            true => std::future::pending().await,
+            false => Ok(()),
+        }
     }
 }
 

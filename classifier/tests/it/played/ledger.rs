@@ -31,6 +31,9 @@ struct Tables {
     stays: Vec<(StayOpened, Option<Seq>)>,
     faults: VecDeque<Fault>,
     appends: usize,
+    heartbeats: usize,
+    /// So many claims find the row locked.
+    locked_claims: usize,
 }
 
 /// All of it; clones share it.
@@ -77,6 +80,14 @@ impl Postgres {
 
     pub(super) fn appends(&self) -> usize {
         self.tables().appends
+    }
+
+    pub(super) fn heartbeats(&self) -> usize {
+        self.tables().heartbeats
+    }
+
+    pub(super) fn lock_claims(&self, n: usize) {
+        self.tables().locked_claims = n;
     }
 
     pub(super) fn members(&self, room: RoomId) -> Vec<UserId> {
@@ -198,6 +209,7 @@ impl Ledger for Postgres {
         held: &[HeldLane],
     ) -> Result<LaneTable, StoreError> {
         let mut tables = self.tables();
+        tables.heartbeats += 1;
         for held in held {
             let row = tables.lanes.get_mut(&held.lane).unwrap();
             if row.owner.as_deref() == Some(me) && row.epoch == held.epoch {
@@ -222,6 +234,10 @@ impl Ledger for Postgres {
         lease: Duration,
     ) -> Result<Option<Claim>, StoreError> {
         let mut tables = self.tables();
+        if tables.locked_claims > 0 {
+            tables.locked_claims -= 1;
+            return Ok(None);
+        }
         let row = tables.lanes.get_mut(&lane).unwrap();
         if row.owner.as_deref().is_some_and(|owner| owner != me) && !row.ttl_left.is_zero() {
             return Ok(None);
