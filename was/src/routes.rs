@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use protocol::{CloseCode, DeliveryHeaders, ServerFrame, UserId};
 use routing::{Restored, Route, RouteTable};
@@ -20,6 +21,10 @@ use crate::socket::Bound;
 pub const DEAD_WAITING: usize = 1024;
 /// Users looked at together.
 const TOGETHER: usize = 100;
+/// How long a removal is tried for. A route that stays until then is pruned when it is found dead.
+const REMOVE_WITHIN: Duration = Duration::from_secs(10);
+/// Before a removal is tried once more; doubles each time.
+const REMOVE_AGAIN: Duration = Duration::from_millis(100);
 
 /// The routes of this gateway.
 #[derive(Clone)]
@@ -134,8 +139,14 @@ impl Routes {
             route,
             ..
         } = identity;
-        if let Err(error) = self.table.remove(*user, device, route).await {
+        let (begun, mut pause) = (Instant::now(), REMOVE_AGAIN);
+        while let Err(error) = self.table.remove(*user, device, route).await {
             self.failed(&error);
+            if begun.elapsed() + pause > REMOVE_WITHIN {
+                return;
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
     }
 

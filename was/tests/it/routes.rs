@@ -7,6 +7,7 @@ use protocol::Home;
 use routing::{Redis, RedisSettings, Route, RouteTable};
 use service::kafka::Producer;
 use service::metrics::Metrics;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use was::Identity;
@@ -17,7 +18,7 @@ use was::routes::Routes;
 use was::socket::{Bound, Mailbox};
 
 use crate::desk::user;
-use crate::house::House;
+use crate::house::{House, until};
 
 const BOUND: Bound = Bound {
     frames: 16,
@@ -27,16 +28,25 @@ const BOUND: Bound = Bound {
 struct Place {
     redis: Redis,
     registry: Arc<Registry>,
+    observed: Arc<Observed>,
     routes: Routes,
+}
+
+fn connect(house: &House, url: &str) -> Redis {
+    Redis::connect(&RedisSettings {
+        url: url.to_owned(),
+        key_prefix: house.space.key_prefix(),
+    })
+    .unwrap()
 }
 
 impl Place {
     fn new(house: &House) -> Self {
-        let redis = Redis::connect(&RedisSettings {
-            url: house.space.redis_url().to_owned(),
-            key_prefix: house.space.key_prefix(),
-        })
-        .unwrap();
+        let redis = connect(house, house.space.redis_url());
+        Self::over(house, redis)
+    }
+
+    fn over(house: &House, redis: Redis) -> Self {
         let observed = Arc::new(Observed::new(&Metrics::new()));
         let registry = Arc::new(Registry::default());
         let producer = Producer::start(&house.kafka, "routes", Duration::from_secs(5)).unwrap();
@@ -49,8 +59,15 @@ impl Place {
         let table = RouteTable::new(&redis);
         Self {
             redis,
-            routes: Routes::new(table, commands, Arc::clone(&registry), observed, BOUND),
+            routes: Routes::new(
+                table,
+                commands,
+                Arc::clone(&registry),
+                Arc::clone(&observed),
+                BOUND,
+            ),
             registry,
+            observed,
         }
     }
 
@@ -126,4 +143,45 @@ async fn a_late_write_neither_stays_nor_costs_another_its_device() {
         stood += usize::from(!told);
     }
     assert!(stood > 0, "no write was late");
+}
+
+/// A session that ends while Redis is away leaves no route behind: its removal is tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removal_that_failed_is_tried_again() {
+    let house = House::new().await;
+    let near = Place::new(&house);
+    let port = stack::free_port();
+    let far = Place::over(
+        &house,
+        connect(&house, &format!("redis://127.0.0.1:{port}")),
+    );
+    let gone = Place::session(1, 1);
+    near.enter(&gone);
+    assert!(near.routes.write(&gone).await);
+
+    let (routes, leaving) = (far.routes.clone(), gone.clone());
+    let removal = tokio::spawn(async move { routes.remove(&leaving).await });
+    until("a removal failed", || async {
+        let failed = far.observed.route_errors.get();
+        if failed > 0 {
+            Ok(())
+        } else {
+            Err("none".to_owned())
+        }
+    })
+    .await;
+    assert_eq!(near.stand(1).await, [gone.route]);
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let redis = house.space.redis_url().trim_start_matches("redis://");
+    let redis = redis.split('/').next().unwrap().to_owned();
+    let line = tokio::spawn(async move {
+        loop {
+            let (mut near, _) = listener.accept().await.unwrap();
+            let mut far = TcpStream::connect(&redis).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    removal.await.unwrap();
+    assert_eq!(near.stand(1).await, []);
+    line.abort();
 }
