@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use service::kafka::{Admin, KafkaSettings, TopicSpec};
-use stack::{Space, Stack};
+use stack::{Space, Stack, free_port};
 use store::{Store, StoreSettings};
 use tokio::process::{Child, Command};
 
@@ -132,6 +132,16 @@ impl Gateway {
         format!("http://127.0.0.1:{}{path}", self.admin)
     }
 
+    /// Whether it is ready: the status, and why not.
+    pub(crate) async fn readiness(&self) -> (u16, String) {
+        let answer = self.http.get(self.admin_url("/readyz")).send().await;
+        let answer = answer.unwrap();
+        (
+            answer.status().as_u16(),
+            answer.text().await.unwrap_or_default(),
+        )
+    }
+
     pub(crate) async fn token(&self, name: &str) -> (i64, String) {
         let body = serde_json::json!({ "user": name }).to_string();
         let answer = self
@@ -184,12 +194,4 @@ impl Gateway {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
