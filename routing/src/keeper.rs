@@ -54,7 +54,13 @@ impl Held {
 /// Whether this process has a home.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HomeState {
-    /// It has none yet, or lost the one it had.
+    /// The table can't be read, so nobody knows: the home that it had may be its own still, and be
+    /// held again under the same incarnation.
+    Unheard {
+        /// Why, for the one who asks whether the process is ready.
+        reason: String,
+    },
+    /// The table says that it has none, not yet or not any more: whatever it had is over.
     Waiting {
         /// Why, for the one who asks whether the process is ready.
         reason: String,
@@ -82,7 +88,7 @@ impl HomeKeeper {
     /// shows the last one. Between two looks a home may have been lost and taken again, under
     /// another incarnation.
     pub fn new(redis: &Redis, settings: HomeSettings) -> (Self, watch::Receiver<HomeState>) {
-        let (state, receiver) = watch::channel(HomeState::Waiting {
+        let (state, receiver) = watch::channel(HomeState::Unheard {
             reason: "the homes have not been read yet".to_owned(),
         });
         let keeper = Self {
@@ -136,7 +142,7 @@ impl HomeKeeper {
     fn unheard(&mut self, error: Option<RoutingError>) -> Duration {
         if self.held.is_none_or(|held| !held.is_live(since_boot())) {
             let cause = error.map_or_else(|| "no answer in time".to_owned(), |e| causes(&e));
-            self.tell(HomeState::Waiting {
+            self.tell(HomeState::Unheard {
                 reason: format!("the home can't be renewed: {cause}"),
             });
         }
@@ -232,7 +238,9 @@ impl HomeKeeper {
                     HomeState::Held(held) => {
                         info!(home = %held.home, incarnation = held.incarnation, "home held");
                     }
-                    HomeState::Waiting { reason } => warn!(reason, "no home"),
+                    HomeState::Unheard { reason } | HomeState::Waiting { reason } => {
+                        warn!(reason, "no home");
+                    }
                 }
             }
             *state = new;

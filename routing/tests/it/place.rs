@@ -101,16 +101,23 @@ impl Process {
             .await
         {
             HomeState::Held(held) => held,
-            HomeState::Waiting { reason } => panic!("waiting: {reason}"),
+            other => panic!("{other:?}"),
         }
     }
 
+    /// The table says that it has none, and why.
     pub(crate) async fn waiting(&mut self, part: &str) -> String {
         let wanted = |state: &HomeState| matches!(state, HomeState::Waiting { reason } if reason.contains(part));
         match self.reaches(part, wanted).await {
             HomeState::Waiting { reason } => reason,
-            HomeState::Held(held) => panic!("{held:?}"),
+            other => panic!("{other:?}"),
         }
+    }
+
+    /// The table can't be read.
+    pub(crate) async fn unheard(&mut self) {
+        let wanted = |state: &HomeState| matches!(state, HomeState::Unheard { reason } if reason.contains("can't be renewed"));
+        self.reaches("unheard", wanted).await;
     }
 
     /// As SIGKILL: nothing is released.

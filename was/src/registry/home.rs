@@ -6,22 +6,26 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use protocol::{Address, CloseCode, DeliveryHeaders, UserId};
+use protocol::{Address, DeliveryHeaders, UserId};
 use routing::{Held, HomeState, since_boot};
-use service::kafka::{Consumer, KafkaError, Outgoing, Producer, Topics, start_offset};
+use service::kafka::{Consumer, FeedError, KafkaError, Outgoing, Producer, Topics, start_offset};
 use service::readiness::Condition;
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::Registry;
 use super::reader::Reader;
 use crate::metrics::Observed;
-use crate::socket::{Bound, Item};
+use crate::socket::Bound;
 
 /// How long to ask Kafka for offsets, and to wait for the first record.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Between two attempts to serve a home.
 const AGAIN: Duration = Duration::from_millis(500);
+
+/// Sessions of a lost home come back within this time, each at its own moment.
+const RETURN_WITHIN: Duration = Duration::from_secs(3);
 
 /// The home that sessions may enter on.
 #[derive(Debug, Clone)]
@@ -82,12 +86,22 @@ pub struct HomeTask {
     pub stop: CancellationToken,
 }
 
+/// A home that is read.
+struct Served {
+    held: Held,
+    stop: CancellationToken,
+    reader: JoinHandle<Result<(), FeedError>>,
+}
+
 /// Why a home can't be read on.
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
     /// The reader ended.
     #[error("the home can't be read")]
-    Reader(#[from] service::kafka::FeedError),
+    Reader(#[from] FeedError),
+    /// The reader panicked.
+    #[error("the home's reader died")]
+    Died(#[from] JoinError),
     /// The keeper has gone.
     #[error("nobody keeps the home any more")]
     Unkept,
@@ -97,32 +111,33 @@ impl HomeTask {
     /// Serves homes as they are won and lost.
     pub async fn run(self) -> Result<(), HomeError> {
         let mut state = self.serving.state.clone();
-        let mut current: Option<(Held, CancellationToken)> = None;
-        let (ended, mut reader_ended) = mpsc::channel(1);
+        let mut current: Option<Served> = None;
         loop {
             let now = state.borrow_and_update().clone();
             match now {
-                HomeState::Waiting { reason } => self.condition.miss(reason),
+                // The sessions go on: it may be ours still.
+                HomeState::Unheard { reason } => self.condition.miss(reason),
+                HomeState::Waiting { reason } => {
+                    self.leave(current.take());
+                    self.condition.miss(reason);
+                }
                 HomeState::Held(held) => {
-                    let same = current.as_ref().is_some_and(|(had, _)| {
+                    let same = current.as_ref().is_some_and(|Served { held: had, .. }| {
                         (had.home, had.incarnation) == (held.home, held.incarnation)
                     });
                     if !same {
-                        if let Some((_, stop)) = current.take() {
-                            // Their routes name a claim that has ended: they come back, to catch up
-                            // and to write new ones.
-                            self.serving.set(None);
-                            stop.cancel();
-                            self.registry
-                                .tell_all(|| Item::End(CloseCode::TryAgainLater), self.bound);
-                        }
-                        match self.serve(held, ended.clone()).await {
-                            Ok(stop) => current = Some((held, stop)),
+                        self.leave(current.take());
+                        let served = tokio::select! {
+                            served = self.serve(held) => served,
+                            () = self.stop.cancelled() => break,
+                        };
+                        match served {
+                            Ok(served) => current = Some(served),
                             Err(reason) => {
                                 self.condition.miss(reason);
                                 tokio::select! {
                                     () = tokio::time::sleep(AGAIN) => continue,
-                                    () = self.stop.cancelled() => return Ok(()),
+                                    () = self.stop.cancelled() => break,
                                 }
                             }
                         }
@@ -133,28 +148,38 @@ impl HomeTask {
             }
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                Some(result) = reader_ended.recv() => {
-                    let result: Result<(), service::kafka::FeedError> = result;
-                    result?;
+                ended = ended(&mut current) => {
+                    current = None;
+                    ended?;
+                    if self.stop.is_cancelled() {
+                        break;
+                    }
+                    return Err(FeedError::Removed.into());
                 }
                 changed = state.changed() => changed.map_err(|_| HomeError::Unkept)?,
             }
         }
         self.serving.set(None);
-        if let Some((_, stop)) = current {
-            stop.cancel();
+        if let Some(served) = current {
+            served.stop.cancel();
             // The last commit.
-            let _ = tokio::time::timeout(DEADLINE, reader_ended.recv()).await;
+            let _ = tokio::time::timeout(DEADLINE, served.reader).await;
         }
         Ok(())
     }
 
+    /// The claim has ended, and the routes of its sessions with it: they come back, to catch up and
+    /// to write new ones.
+    fn leave(&self, served: Option<Served>) {
+        if let Some(served) = served {
+            self.serving.set(None);
+            served.stop.cancel();
+            self.registry.send_away(RETURN_WITHIN, self.bound);
+        }
+    }
+
     /// Starts the reader, then waits for a record of our own to come through it.
-    async fn serve(
-        &self,
-        held: Held,
-        ended: mpsc::Sender<Result<(), service::kafka::FeedError>>,
-    ) -> Result<CancellationToken, String> {
+    async fn serve(&self, held: Held) -> Result<Served, String> {
         let told = |error: KafkaError| error.to_string();
         let topic = Arc::clone(self.topics.receive());
         let partition = held.home.0;
@@ -193,18 +218,18 @@ impl HomeTask {
                 HomeState::Held(now) => {
                     now.incarnation == held.incarnation && now.is_live(since_boot())
                 }
-                HomeState::Waiting { .. } => false,
+                HomeState::Unheard { .. } | HomeState::Waiting { .. } => false,
             }),
             stop: stop.clone(),
         };
-        tokio::spawn(async move {
-            let result = reader.run().await;
-            let _ = ended.send(result).await;
-        });
+        let mut reader = tokio::spawn(reader.run());
         let guard = stop.clone().drop_guard();
-        self.probe(&topic, partition).await?;
+        tokio::select! {
+            probed = self.probe(&topic, partition) => probed?,
+            ended = &mut reader => return Err(format!("the home can't be read: {ended:?}")),
+        }
         guard.disarm();
-        Ok(stop)
+        Ok(Served { held, stop, reader })
     }
 
     async fn probe(&self, topic: &Arc<str>, partition: i32) -> Result<(), String> {
@@ -227,5 +252,13 @@ impl HomeTask {
             .map_err(|_| "a record of our own did not come through the home".to_owned())?
             .map(|_| ())
             .ok_or_else(|| "the registry has gone".to_owned())
+    }
+}
+
+/// Waits for the reader to end, if there is one.
+async fn ended(served: &mut Option<Served>) -> Result<(), HomeError> {
+    match served {
+        Some(served) => Ok((&mut served.reader).await??),
+        None => std::future::pending().await,
     }
 }

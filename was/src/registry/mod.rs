@@ -5,6 +5,7 @@ mod reader;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{Address, CloseCode, UserId};
@@ -98,10 +99,10 @@ impl Registry {
         mailbox.push(Item::End(code), bound) == Pushed::Queued
     }
 
-    /// Tells every session something.
-    pub fn tell_all(&self, mut item: impl FnMut() -> Item, bound: Bound) {
+    /// Tells every session to come back within a time, each at a moment of its own.
+    pub fn send_away(&self, within: Duration, bound: Bound) {
         for mailbox in self.read().addresses.values() {
-            mailbox.push(item(), bound);
+            mailbox.push(come_back(within), bound);
         }
     }
 
@@ -120,6 +121,12 @@ impl Registry {
         let waiting = self.requests().remove(&address);
         waiting.is_some_and(|sender| sender.send(frame).is_ok())
     }
+}
+
+/// What sends a session away, to come back somewhere within a time.
+pub fn come_back(within: Duration) -> Item {
+    let most = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    Item::Drain(rand::random_range(0..most.max(1)))
 }
 
 impl Waiter<'_> {

@@ -61,8 +61,9 @@ async fn i6_a_paused_gateway_claims_anew_and_its_sessions_return() {
     // Twice the lease: it has ended for certain, whatever was renewed last.
     tokio::time::sleep(Duration::from_secs(1)).await;
     gateway.signal(Signal::CONT);
-    let (code, _) = socket.closed().await;
-    assert_eq!(code, 1013);
+    let (code, frames) = socket.closed().await;
+    assert_eq!(code, 1001);
+    assert!(frames.last().unwrap()["retry_after_ms"].as_u64().unwrap() < 3_000);
     let mut socket = until("let in again", || async {
         let mut socket = Socket::try_open(gateway.port).await?;
         let (_, token) = gateway.token("ann").await;
@@ -85,4 +86,19 @@ async fn i6_a_paused_gateway_claims_anew_and_its_sessions_return() {
     let event = desk.store(1, ann, &["after"]).await.remove(0);
     desk.send(after.home, &event, &[ann]).await;
     assert_eq!(socket.next().await["seq"], 3);
+}
+
+/// I6: a gateway whose home another process of its name has taken sends its sessions away, rather
+/// than leave them open and deaf.
+#[tokio::test(flavor = "multi_thread")]
+async fn i6_sessions_of_a_taken_home_are_sent_away() {
+    let house = House::new().await;
+    let first = house.gateway("twin", &[]).await;
+    let mut socket = first.session("ann", "phone", &[]).await;
+    let second = house.gateway("twin", &[]).await;
+    let (code, frames) = socket.closed().await;
+    assert_eq!(code, 1001);
+    assert_eq!(frames.last().unwrap()["type"], "bye");
+    assert_eq!(first.readiness().await.0, 503);
+    let _there = second.session("ann", "phone", &[]).await;
 }
