@@ -6,6 +6,7 @@
 )]
 
 mod cluster;
+mod documents;
 mod refusals;
 mod run;
 mod servers;
