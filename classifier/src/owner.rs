@@ -1,5 +1,6 @@
 //! Owns lanes: says that this classifier lives, renews its lanes, takes free ones up to its fair
-//! share, hands over what is too much, and gives everything back when the process stops (§5, §6).
+//! share, hands over what is too much, and gives everything back when the process stops
+//! (docs/architecture.md, "Who owns what").
 //!
 //! The renewal is the only thing that its timer waits for. Whatever asks Kafka (claims, offsets) or
 //! waits for a worker is a task of its own that reports back: a broker that is away must not cost

@@ -135,7 +135,7 @@ pub trait Publish: Clone + Send + Sync + 'static {
 /// Where users are connected.
 pub trait Routes: Clone + Send + Sync + 'static {
     /// The homes of each user that has one. Must not be older than the route cache allows, counted
-    /// from this call (§4).
+    /// from this call (I4).
     fn homes(
         &self,
         users: &[UserId],

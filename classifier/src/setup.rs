@@ -11,7 +11,7 @@ use crate::settings::Settings;
 const DEADLINE: Duration = Duration::from_secs(30);
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
-/// What clients and topics take (§9).
+/// What clients and topics take (docs/protocol.md, "Limits").
 const MAX_MESSAGE_BYTES: u32 = 2 * 1024 * 1024;
 
 /// Why it was not set up.
@@ -36,7 +36,7 @@ pub async fn run(settings: &Settings) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// The topics of §7.
+/// The topics of docs/operations.md, "Setup and topics".
 pub fn topics(settings: &Settings) -> Vec<TopicSpec> {
     let names = Topics::new(&settings.kafka.topic_prefix);
     let lanes = usize::try_from(settings.lanes).unwrap_or(1);

@@ -12,7 +12,7 @@
 //! | [`serve`] | puts it together, and takes it apart again |
 //!
 //! Absent on purpose: what a room is and who may do what in it (the classifier decides), custody,
-//! stewards and rebuild (§6; the home's offset is committed once a record is queued or dropped).
+//! stewards and rebuild (docs/architecture.md, "What is not there yet"; the home's offset is committed once a record is queued or dropped).
 
 pub mod auth;
 pub mod catchup;

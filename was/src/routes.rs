@@ -101,7 +101,7 @@ impl Routes {
         }
     }
 
-    /// Makes sure that a session's route stands (§4, audit). Without effect on a newer session of
+    /// Makes sure that a session's route stands (docs/architecture.md, "Connecting": the audit). Without effect on a newer session of
     /// the device: then this one is closed.
     pub async fn restore(&self, identity: &Identity) -> bool {
         let _turn = identity.turn.lock().await;

@@ -5,7 +5,7 @@
 //! | [`record`] | reads a record: a command, or poison |
 //! | [`decide`] | a batch of records on copies of the states: pure |
 //! | [`rooms`] | the states that a lane keeps behind its fence |
-//! | [`worker`] | collects what waits, appends, and handles every way in which that fails (§5) |
+//! | [`worker`] | collects what waits, appends, and handles every way in which that fails |
 //! | [`route`] | after the commit: one record per event and home, pushes, answers |
 //! | [`queue`] | queues records: waits for room, sends again, buries what Kafka refuses |
 //! | [`settle`] | waits for the acknowledgements, in order; moves `routed` |

@@ -70,7 +70,7 @@ pub async fn queue_all<O: Outside>(
 
 /// Waits until all are acknowledged. One that is not is unknown, and is sent again, alone: to the same
 /// home, whose reader knows what to do with it as long as a route stands, and after that the session's
-/// catch-up finds it (§4). Readers drop what they have seen and read gaps (I5), so the records behind it
+/// catch-up finds it (I4). Readers drop what they have seen and read gaps (I5), so the records behind it
 /// need not wait.
 pub async fn acknowledged<O: Outside>(
     context: &Context<O>,

@@ -1,4 +1,4 @@
-//! The states of a lane's rooms, kept in memory because the lane has one fenced writer (§5).
+//! The states of a lane's rooms, kept in memory because the lane has one fenced writer.
 
 use std::collections::HashMap;
 

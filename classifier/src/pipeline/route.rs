@@ -90,7 +90,7 @@ fn items(events: Vec<Event>, steps: Vec<Step>) -> Vec<Item> {
         .collect()
 }
 
-/// The homes of all recipients, read after the commit (§4). Redis unreachable: again, until it is
+/// The homes of all recipients, read after the commit (I3, I4). Redis unreachable: again, until it is
 /// back; the lanes wait, nothing is lost.
 async fn homes_of<O: Outside>(
     context: &Context<O>,

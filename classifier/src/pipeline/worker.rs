@@ -1,5 +1,5 @@
 //! The append worker: collects what waits in its lanes while its batch before commits, decides it,
-//! appends it, and handles every way in which that can fail (§5).
+//! appends it, and handles every way in which that can fail (docs/architecture.md, "Redelivery").
 
 mod collect;
 

@@ -2,7 +2,7 @@
 //! rejection; an event moves the state on.
 //!
 //! Nothing here knows a clock, a store or a lane. States are values: a batch works on copies of
-//! them, and the copies replace the old ones when the batch is committed (§5).
+//! them, and the copies replace the old ones when the batch is committed.
 
 mod decide;
 mod members;

@@ -19,7 +19,7 @@ pub struct Command {
     pub sender: UserId,
     /// The sender's id of it; the same on every retry.
     pub id: MessageId,
-    /// Set on every resend: the store is asked first whether it is known (§5).
+    /// Set on every resend: the store is asked first whether it is known (docs/architecture.md, "Redelivery").
     #[serde(default)]
     pub retry: bool,
     /// When the gateway took it, in ms since 1970. Shown, never decided by.

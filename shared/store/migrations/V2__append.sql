@@ -1,4 +1,4 @@
--- Stores one batch, whole or not at all (DESIGN.md §5). Volatile, as every function is by default:
+-- Stores one batch, whole or not at all. Volatile, as every function is by default:
 -- each statement in it sees what has been committed when *it* begins.
 --
 -- SB001: a lane is not the caller's, or `applied` is not what the batch was decided on; DETAIL names

@@ -1,4 +1,4 @@
-//! The one way to write a room's log: a single fenced call (§5).
+//! The one way to write a room's log: a single fenced call (docs/architecture.md, "One message, step by step").
 
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ impl Store {
     }
 }
 
-/// What a failed append means to the caller (§5).
+/// What a failed append means to the caller (docs/architecture.md, "Redelivery").
 fn sort(error: &StoreError) -> AppendError {
     match error {
         StoreError::Unknown { reason, .. } => return AppendError::Unknown(reason.clone()),

@@ -1,4 +1,4 @@
-//! The one catch-up statement of hello, gap, settle, audit and rebuild (§4).
+//! The one catch-up statement of hello, gap, settle, audit and rebuild (docs/architecture.md, "Connecting").
 
 use protocol::{Event, MessageId, RoomId, RoomKind, Seq, UserId};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! Lanes: lease, fence and progress in one row, by Postgres's clock (§5).
+//! Lanes: lease, fence and progress in one row, by Postgres's clock (docs/architecture.md, "Who owns what").
 //!
 //! Leases and ttls are durations: nobody compares Postgres's clock with a local one (trap 9).
 //! Renewals and claims step over rows that an append holds (trap 18): an append renews them itself.

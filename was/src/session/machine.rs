@@ -11,7 +11,7 @@ use super::message::{Answer, Hello, Input, Now, Output};
 use super::order::{Order, Rooms};
 use super::rules::Rules;
 
-/// Where a session is on its way (§4).
+/// Where a session is on its way (docs/architecture.md, "Connecting").
 #[derive(Debug)]
 pub enum Phase {
     /// Open, no `hello` yet.

@@ -14,7 +14,7 @@ pub struct Rules {
     /// A ping goes out this often; no frame at all between two pings closes the socket.
     pub ping_every: Duration,
     /// When, after the route was acknowledged, the settling query is asked: the bound of the
-    /// route cache and a margin (§4).
+    /// route cache and a margin (I4).
     pub settle_after: Duration,
     /// The shortest time between two audits.
     pub audit_least: Duration,

@@ -434,7 +434,7 @@ fn a_route_that_can_not_be_written_sends_the_session_away() {
     );
 }
 
-/// §4: the audit writes the route again and reads; what it finds is settled once more.
+/// I4: the audit writes the route again and reads; what it finds is settled once more.
 #[test]
 fn the_audit_makes_sure_of_the_route_and_reads() {
     let mut bench = Bench::live(5);

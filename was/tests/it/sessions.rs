@@ -177,7 +177,7 @@ async fn i9_a_slow_socket_is_closed_and_slows_nobody() {
     slow.0.send(Message::text("{}")).await.unwrap_err();
 }
 
-/// Trap 6 and §6: a route to here without a session here is removed, and only that one.
+/// Trap 6: a route to here without a session here is removed, and only that one.
 #[tokio::test(flavor = "multi_thread")]
 async fn trap_6_a_dead_route_is_removed_and_a_living_one_stays() {
     let house = House::new().await;

@@ -1,4 +1,4 @@
-//! The rules of the one catch-up statement (§4).
+//! The rules of the one catch-up statement (docs/architecture.md, "Connecting").
 
 use protocol::{EventKind, RoomId, Seq, UserId};
 use store::{Baseline, CatchUpRequest, RoomCatchUp, Scope, Store, StoreError};

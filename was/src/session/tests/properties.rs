@@ -1,7 +1,7 @@
 //! Any order of commits, look-ups, records, answers and time: each room arrives in order, whole,
 //! once.
 //!
-//! The world around the session is the one of §4: a committed event is routed by a look-up that may
+//! The world around the session is the one of I4: a committed event is routed by a look-up that may
 //! be up to the route cache's bound old, so that records are missing until that long after the
 //! route was acknowledged; records may come twice (routed again after a failover), but in the order
 //! of the home; a query's snapshot is taken at any time between sending it and its answer.

@@ -47,7 +47,7 @@ async fn another_number_of_partitions_is_an_error() {
     assert_eq!(place.admin.partitions(&name).await.unwrap(), 2);
 }
 
-/// §5: a topic that was made anew is told apart from the one that `applied` is about.
+/// Trap 7: a topic that was made anew is told apart from the one that `applied` is about.
 #[tokio::test]
 async fn a_topic_made_anew_has_another_id() {
     let place = Place::with_lanes(1).await;
