@@ -20,7 +20,7 @@ pub struct ClassifierMetrics {
     pub append_rows: Histogram,
     /// Appends that failed, by what follows.
     pub append_failures: IntCounterVec,
-    /// Reads from Postgres that failed and were repeated.
+    /// Reads from Postgres that failed.
     pub read_failures: IntCounter,
     /// Lanes that this process owns.
     pub lanes: IntGauge,
@@ -96,7 +96,7 @@ impl ClassifierMetrics {
             ),
             read_failures: metrics.counter(
                 "classifier_read_failures_total",
-                "Reads from Postgres that failed and were repeated.",
+                "Reads from Postgres that failed.",
             ),
             lanes: metrics.gauge("classifier_lanes", "Lanes owned."),
             lanes_lost: metrics.counter(

@@ -120,10 +120,12 @@ pub fn decide_batch(records: &[Received], basis: Basis<'_>) -> Decided {
         }
         match &record.content {
             Content::Poison(reason) => decided.bury(record, *reason, topic, redelivered),
-            Content::Buried(command) => {
-                decided.tally.dead_lettered += 1;
-                let message = "the command can't be stored";
-                decided.reject(command, RejectCode::Invalid, message);
+            Content::Buried(command, (code, message)) => {
+                match redelivered {
+                    true => decided.tally.redelivered += 1,
+                    false => decided.tally.dead_lettered += 1,
+                }
+                decided.reject(command, *code, message);
             }
             Content::Command(command) if redelivered => {
                 decided.tally.redelivered += 1;

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use protocol::{
-    BodyError, Command, CommandKind, DlqReason, Header, Invalid, Lane, Origin, header, lane_of,
+    BodyError, Command, CommandKind, DlqReason, Header, Invalid, Lane, Origin, RejectCode, header,
+    lane_of,
 };
 use service::kafka::MAX_RECORD_BYTES;
 use store::EventKey;
@@ -33,9 +34,12 @@ pub enum Content {
     Command(Command),
     /// Nothing that can be decided.
     Poison(DlqReason),
-    /// A command that can't be stored; it is in `chat-dlq` already.
-    Buried(Command),
+    /// A command that can't be processed; it is in `chat-dlq` already, and its origin is told this.
+    Buried(Command, Refusal),
 }
+
+/// Why a command is rejected.
+pub type Refusal = (RejectCode, &'static str);
 
 impl Received {
     /// Reads a record of `lane`, one of `lanes`.
@@ -61,7 +65,7 @@ impl Received {
     pub fn command(&self) -> Option<&Command> {
         match &self.content {
             Content::Command(command) => Some(command),
-            Content::Poison(_) | Content::Buried(_) => None,
+            Content::Poison(_) | Content::Buried(..) => None,
         }
     }
 

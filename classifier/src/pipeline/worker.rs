@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use protocol::{DlqReason, Lane};
-use store::{AppendError, Batch, LaneAdvance};
+use protocol::{DlqReason, Lane, RejectCode};
+use store::{AppendError, Batch, LaneAdvance, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::backoff::{Backoff, Stopped};
@@ -17,10 +17,16 @@ use super::decide::{Basis, Decided, decide_batch};
 use super::fetch::{Ask, LaneState, fetch};
 use super::progress::Progress;
 use super::queue::{acknowledged, queue_all};
-use super::record::{Content, Received};
+use super::record::{Content, Received, Refusal};
 use super::rooms::Rooms;
 use super::route::Committed;
 use crate::ports::{Lanes, Ledger, Outside};
+
+const UNSTORABLE: Refusal = (RejectCode::Invalid, "the command can't be stored");
+const UNREADABLE: Refusal = (
+    RejectCode::Unavailable,
+    "what is stored of the room can't be read: resend with the same id",
+);
 
 /// What the owner tells a worker.
 pub enum Order<F> {
@@ -54,8 +60,8 @@ enum Failed {
     Lanes(Vec<Lane>),
     /// An id is stored that the states do not know.
     IdTaken,
-    /// Something in it can't be stored.
-    BadData,
+    /// Something in it can't be stored, or what it needs can't be read.
+    Poison(DlqReason),
     /// The same again, later.
     Later,
 }
@@ -166,14 +172,14 @@ impl<O: Outside> Worker<O> {
                         .into_iter()
                         .for_each(|lane| self.lose(lane));
                 }
-                Err(Failed::BadData) if part.records.len() > 1 => {
+                Err(Failed::Poison(_)) if part.records.len() > 1 => {
                     let rest = part.records.split_off(part.records.len() / 2);
                     let ask = part.ask.clone();
                     parts.push_front(Part { records: rest, ask });
                     parts.push_front(part);
                 }
-                Err(Failed::BadData) => {
-                    self.bury(&mut part.records).await?;
+                Err(Failed::Poison(reason)) => {
+                    self.bury(&mut part.records, reason).await?;
                     parts.push_front(part);
                 }
                 Err(Failed::Later) => {
@@ -223,7 +229,10 @@ impl<O: Outside> Worker<O> {
             .map_err(|error| {
                 self.context.metrics.read_failures.inc();
                 tracing::warn!(%error, kind = error.label(), "what a batch needs was not read");
-                Failed::Later
+                match is_about_data(&error) {
+                    true => Failed::Poison(DlqReason::Unreadable),
+                    false => Failed::Later,
+                }
             })?;
         if !fetched.stale.is_empty() {
             tracing::warn!(lanes = ?fetched.stale, "somebody else has written these lanes");
@@ -354,14 +363,19 @@ impl<O: Outside> Worker<O> {
             AppendError::Fenced(lanes) => Failed::Lanes(lanes),
             AppendError::SeqTaken(_) | AppendError::Unknown(_) => Failed::Lanes(all()),
             AppendError::IdTaken => Failed::IdTaken,
-            AppendError::BadData { .. } => Failed::BadData,
+            AppendError::BadData { .. } => Failed::Poison(DlqReason::BadData),
             AppendError::Unavailable(_) => Failed::Later,
         })
     }
 
-    /// Sends the one record that can't be stored to `chat-dlq`, *before* `applied` moves past it:
+    /// Sends the one record that can't be processed to `chat-dlq`, *before* `applied` moves past it:
     /// redelivered after that, it would only be answered.
-    async fn bury(&mut self, records: &mut [Received]) -> Result<(), Stopped> {
+    async fn bury(&mut self, records: &mut [Received], reason: DlqReason) -> Result<(), Stopped> {
+        let refusal = match reason {
+            // It may be stored: what is unknown is never called rejected for good (trap 1).
+            DlqReason::Unreadable => UNREADABLE,
+            _ => UNSTORABLE,
+        };
         let mut backoff = Backoff::default();
         for record in records {
             let Content::Command(command) = &record.content else {
@@ -370,13 +384,25 @@ impl<O: Outside> Worker<O> {
                 backoff.wait(&self.context.stop).await?;
                 continue;
             };
-            let burial = record.burial(DlqReason::BadData, &self.context.topic);
+            let burial = record.burial(reason, &self.context.topic);
             let queued = queue_all(&self.context, [burial]).await?;
             acknowledged(&self.context, queued).await?;
-            self.context.metrics.dead_letter(DlqReason::BadData);
-            record.content = Content::Buried(command.clone());
+            self.context.metrics.dead_letter(reason);
+            record.content = Content::Buried(command.clone(), refusal);
         }
         Ok(())
+    }
+}
+
+/// Whether a read failed for what it was about. All else is about the server: a permission that is
+/// missing says nothing about the commands, and would bury them all (trap 12).
+fn is_about_data(error: &StoreError) -> bool {
+    match error {
+        StoreError::Corrupt(_) => true,
+        StoreError::Refused { sqlstate, .. } => {
+            sqlstate.starts_with("22") || sqlstate.starts_with("23")
+        }
+        _ => false,
     }
 }
 

@@ -266,6 +266,8 @@ pub enum DlqReason {
     WrongLane,
     /// Its content can't be stored.
     BadData,
+    /// What is stored of its room can't be read.
+    Unreadable,
     /// Made by the classifier, and refused by Kafka for good.
     Undeliverable,
 }
@@ -278,6 +280,7 @@ impl DlqReason {
         Self::WrongKey,
         Self::WrongLane,
         Self::BadData,
+        Self::Unreadable,
         Self::Undeliverable,
     ];
 
@@ -289,6 +292,7 @@ impl DlqReason {
             Self::WrongKey => "wrong_key",
             Self::WrongLane => "wrong_lane",
             Self::BadData => "bad_data",
+            Self::Unreadable => "unreadable",
             Self::Undeliverable => "undeliverable",
         }
     }

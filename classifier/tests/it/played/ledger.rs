@@ -32,6 +32,8 @@ struct Tables {
     faults: VecDeque<Fault>,
     appends: usize,
     heartbeats: usize,
+    /// Reading this room fails, every time.
+    corrupt: Option<RoomId>,
     /// So many claims find the row locked.
     locked_claims: usize,
 }
@@ -80,6 +82,10 @@ impl Postgres {
 
     pub(super) fn appends(&self) -> usize {
         self.tables().appends
+    }
+
+    pub(super) fn corrupt(&self, room: RoomId) {
+        self.tables().corrupt = Some(room);
     }
 
     pub(super) fn heartbeats(&self) -> usize {
@@ -322,6 +328,9 @@ impl Ledger for Postgres {
         rooms: &[RoomId],
     ) -> Result<HashMap<RoomId, StoredRoom>, StoreError> {
         let tables = self.tables();
+        if tables.corrupt.is_some_and(|room| rooms.contains(&room)) {
+            return Err(StoreError::Corrupt("played: unknown word".to_owned()));
+        }
         let found = rooms.iter().filter_map(|id| Some((*id, tables.room(*id)?)));
         Ok(found.collect())
     }
@@ -352,6 +361,9 @@ impl Ledger for Postgres {
         lanes: &[Lane],
     ) -> Result<FoundEvents, StoreError> {
         let tables = self.tables();
+        if keys.iter().any(|key| tables.corrupt == Some(key.room)) {
+            return Err(StoreError::Corrupt("played: unknown word".to_owned()));
+        }
         let found = keys.iter().filter_map(|wanted| {
             let event = tables.events.iter().find(|event| key(event) == *wanted)?;
             let recipients = tables.recipients(event);

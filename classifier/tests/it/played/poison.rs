@@ -4,7 +4,7 @@
 use classifier::ports::Sink;
 use protocol::{DlqReason, Home, header};
 
-use super::stage::{Stage, command, group, is_stored, room_in, say};
+use super::stage::{Stage, command, group, is_stored, rejection, room_in, say};
 
 /// An answer is asked for on a home that does not exist; there is nobody to answer, and nothing waits.
 #[tokio::test]
@@ -77,4 +77,40 @@ async fn i11_a_dead_letter_that_is_refused_blocks_nothing() {
     stage.start();
     stage.settled([1, -1]).await;
     assert_eq!(stage.delivered(room, 2), [1]);
+}
+
+/// A room whose rows can't be read blocks nobody else's: its commands are found by halves and buried, and
+/// their origins told that it is unknown what became of them, for they may be stored. So are redelivered
+/// ones.
+#[tokio::test]
+async fn i11_an_unreadable_room_is_buried_alone() {
+    let mut stage = Stage::new();
+    let (good, corrupt) = (room_in(0, 0), room_in(0, 1));
+    stage.produce(&command(corrupt, 1, group(&[3])));
+    stage.start();
+    stage.settled([0, -1]).await;
+    stage.kill().await;
+    // The first is read again: nobody has noted that it was routed.
+    stage.postgres.change_lane(0, |row| row.routed = -1);
+    stage.postgres.corrupt(corrupt);
+
+    let create = command(good, 1, group(&[2]));
+    stage.produce(&create);
+    let mut buried = Vec::new();
+    for _ in 0..3 {
+        let said = command(corrupt, 1, say("to nobody"));
+        stage.produce(&said);
+        buried.push(said.id);
+        stage.produce(&command(good, 1, say("goes on")));
+    }
+    stage.start();
+    stage.settled([7, -1]).await;
+    assert_eq!(stage.delivered(good, 2), [1, 2, 3, 4]);
+    for id in buried {
+        assert_eq!(rejection(&stage.answer(id).await), "unavailable");
+    }
+    assert_eq!(stage.kafka.sent_to(Sink::Dlq).len(), 4);
+    let metrics = stage.metrics();
+    assert_eq!(metrics.dead_letters(DlqReason::Unreadable), 4);
+    assert_eq!(metrics.commands("dead_lettered"), 3, "I10: new ones only");
 }
