@@ -33,7 +33,7 @@ pub const KEYS: &[Key] = &[
     ),
     Key::bare(
         "was.name",
-        "name that keeps its home over restarts [default: was@LISTEN]",
+        "name that keeps its home over restarts [default: LISTEN@HOST]",
     ),
     Key::new(
         "was.max_sockets",
@@ -174,7 +174,7 @@ impl Settings {
         let listen: SocketAddr = values.get("was.listen");
         let name = values
             .optional("was.name")
-            .unwrap_or_else(|| format!("was@{listen}"));
+            .unwrap_or_else(|| own_name(listen));
         let rate = Rate {
             per_second: values.within("was.rate_per_second", 1..=100_000),
             burst: values.within("was.rate_burst", 1..=100_000),
@@ -244,6 +244,16 @@ impl Settings {
     }
 }
 
+/// The same after a restart, so that it finds its home, and nobody else's: pods of one deployment
+/// all listen on the same address. The host last: a StatefulSet's ordinal is at its end.
+fn own_name(listen: SocketAddr) -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => format!("{listen}@was"),
+        host => format!("{listen}@{host}"),
+    }
+}
+
 fn auth(values: &mut Values) -> AuthSettings {
     let settings = AuthSettings {
         hs256_secret: values.optional("auth.hs256_secret"),
@@ -270,3 +280,7 @@ fn auth(values: &mut Values) -> AuthSettings {
     }
     settings
 }
+
+#[cfg(test)]
+#[path = "settings_tests.rs"]
+mod tests;
