@@ -16,7 +16,7 @@ use crate::catchup::{CatchUp, Question, scope};
 use crate::commands::Commands;
 use crate::metrics::Observed;
 use crate::rate::RateLimits;
-use crate::registry::{Registry, Serving};
+use crate::registry::{RETURN_WITHIN, Registry, Serving, come_back};
 use crate::routes::Routes;
 use crate::session::{Now, Rooms, Rules};
 use crate::socket::{Bound, Item, Mailbox};
@@ -122,6 +122,17 @@ impl Gateway {
             route,
             turn: Arc::default(),
         })
+    }
+
+    /// Enters a session on its home. One whose home was lost, or whose gateway began to stop, since
+    /// it was identified was not there when the others were sent away: it goes now.
+    pub fn enter(&self, identity: &Identity, mailbox: &Arc<Mailbox>) {
+        let route = &identity.route;
+        self.registry.enter(identity.user, route.session, mailbox);
+        let open = self.open().map(|held| held.incarnation);
+        if open != Some(route.incarnation) {
+            mailbox.push(come_back(RETURN_WITHIN), self.bound);
+        }
     }
 
     /// Whether a frame may be sent now, or how long to wait.

@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use super::Registry;
 use super::reader::Reader;
+use super::{RETURN_WITHIN, Registry};
 use crate::metrics::Observed;
 use crate::socket::Bound;
 
@@ -23,9 +23,6 @@ use crate::socket::Bound;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Between two attempts to serve a home.
 const AGAIN: Duration = Duration::from_millis(500);
-
-/// Sessions of a lost home come back within this time, each at its own moment.
-const RETURN_WITHIN: Duration = Duration::from_secs(3);
 
 /// The home that sessions may enter on.
 #[derive(Debug, Clone)]

@@ -15,6 +15,9 @@ use crate::socket::{Bound, Item, Mailbox, Pushed};
 
 pub use home::{HomeTask, Serving};
 
+/// Sessions that have no home any more come back within this time, each at its own moment.
+pub const RETURN_WITHIN: Duration = Duration::from_secs(3);
+
 #[derive(Debug)]
 struct Slot {
     address: Address,
