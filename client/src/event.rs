@@ -58,7 +58,7 @@ pub enum Event {
         code: RejectCode,
         /// Why, in words.
         message: String,
-        /// When the outbox sends it again with the same id; none = it is dropped.
+        /// When the outbox sends it again with the same id, at the earliest; none = it is dropped.
         resend_in: Option<Duration>,
     },
     /// A message arrived.

@@ -28,6 +28,7 @@
 //!   older, name the room in [`Options::cursors`].
 //! - **Resend.** A command stays in the outbox until the own `message` or `event`, `stored` or a final `rejected` came;
 //!   each resend has the same id, and the servers store it once.
+//! - **Hold back.** Commands leave as fast as `welcome` allows and no faster; more of them wait in the outbox, in order.
 //!
 //! What a bot must do: read its events (a queue that stays full leaves the socket unread, until the server closes it),
 //! and page a [`Event::Gap`] with [`Rest::history`].
@@ -42,6 +43,7 @@ mod options;
 mod outbox;
 mod outgoing;
 mod output;
+mod pace;
 mod rest;
 mod socket;
 mod task;

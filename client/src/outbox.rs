@@ -9,6 +9,8 @@ use std::{collections::VecDeque, time::Duration};
 use protocol::{MessageId, RoomId, Seq};
 use tokio::time::Instant;
 
+use crate::pace::Pace;
+
 /// A command that changes a room, as the client keeps it until it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pending {
@@ -65,6 +67,7 @@ pub(crate) struct Outbox {
     entries: VecDeque<Entry>,
     limit: usize,
     resend_after: Duration,
+    pace: Pace,
     /// Entries never written or due at once: spares a walk over the others for each command.
     urgent: usize,
 }
@@ -72,11 +75,12 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// At most `limit` commands; one that stays unanswered for `resend_after` is written again.
     #[must_use]
-    pub(crate) const fn new(limit: usize, resend_after: Duration) -> Self {
+    pub(crate) fn new(limit: usize, resend_after: Duration) -> Self {
         Self {
             entries: VecDeque::new(),
             limit,
             resend_after,
+            pace: Pace::default(),
             urgent: 0,
         }
     }
@@ -111,7 +115,7 @@ impl Outbox {
         true
     }
 
-    /// "Unknown" or "not now": the command is written again after `wait`. True when it was waiting.
+    /// "Unknown": the command is written again after `wait`. True when it was waiting.
     pub(crate) fn postpone(&mut self, id: MessageId, now: Instant, wait: Duration) -> bool {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.pending.id == id) else {
             return false;
@@ -123,39 +127,59 @@ impl Outbox {
         true
     }
 
-    /// The connection is gone: everything is to be written again on the next one, in the order it was given.
-    pub(crate) fn reconnected(&mut self) {
+    /// "Too fast": the command keeps its place, and neither it nor those behind it are written before `wait` is over.
+    /// True when it was waiting.
+    pub(crate) fn hold(&mut self, id: MessageId, now: Instant, wait: Duration) -> bool {
+        self.pace.hold(now + wait);
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.pending.id == id) else {
+            return false;
+        };
+        if entry.due.take().is_some() {
+            self.urgent += 1;
+        }
+        true
+    }
+
+    /// A new connection: everything is to be written again, in the order it was given, as fast as this server allows.
+    pub(crate) fn reconnected(&mut self, now: Instant, per_second: u32, burst: u32) {
         for entry in &mut self.entries {
             entry.due = None;
         }
         self.urgent = self.entries.len();
+        self.pace.begin(now, per_second, burst);
     }
 
-    /// Takes what is to be written at `now`; each is due again after the resend time.
+    /// Takes what is to be written at `now`; each is due again after the resend time. What the pace holds back stays due.
     pub(crate) fn due(&mut self, now: Instant) -> Vec<Due> {
-        let mut due = Vec::with_capacity(self.urgent);
-        for entry in &mut self.entries {
-            if entry.due.is_none_or(|at| at <= now) {
-                due.push(Due {
-                    pending: entry.pending.clone(),
-                    retry: entry.attempts > 0,
-                });
-                entry.attempts = entry.attempts.saturating_add(1);
-                entry.due = Some(now + self.resend_after);
-            }
-        }
+        let mut due = Vec::new();
         self.urgent = 0;
+        for entry in &mut self.entries {
+            if entry.due.is_some_and(|at| at > now) {
+                continue;
+            }
+            if !self.pace.take(now) {
+                self.urgent += usize::from(entry.due.is_none());
+                continue;
+            }
+            due.push(Due {
+                pending: entry.pending.clone(),
+                retry: entry.attempts > 0,
+            });
+            entry.attempts = entry.attempts.saturating_add(1);
+            entry.due = Some(now + self.resend_after);
+        }
         due
     }
 
     /// When [`Outbox::due`] is to be asked again; none when nothing is waiting.
     #[must_use]
     pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
-        if self.urgent > 0 {
+        let first = if self.urgent > 0 {
             Some(now)
         } else {
             self.entries.iter().filter_map(|entry| entry.due).min()
-        }
+        };
+        first.map(|at| self.pace.next().map_or(at, |next| next.max(at)))
     }
 
     /// How many commands wait for their answer.
@@ -196,7 +220,7 @@ mod tests {
         assert_eq!(outbox.next_due(now), Some(now));
         assert_eq!(ids(&outbox.due(now)), [(1, false), (2, false)]);
         assert_eq!(ids(&outbox.due(now)), []);
-        outbox.reconnected();
+        outbox.reconnected(now, 20, 100);
         outbox.push(pending(3)).unwrap();
         assert_eq!(ids(&outbox.due(now)), [(1, true), (2, true), (3, false)]);
     }
@@ -226,6 +250,34 @@ mod tests {
         assert_eq!(outbox.next_due(now), Some(now + Duration::from_secs(1)));
         assert_eq!(ids(&outbox.due(now + Duration::from_secs(1))), [(2, true)]);
         assert_eq!(ids(&outbox.due(now + RESEND)), [(1, true)]);
+    }
+
+    /// Each of those rejected would come at the same moment otherwise, and all but one of them be rejected again.
+    #[test]
+    fn what_was_too_fast_goes_at_the_pace_and_in_its_order() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut outbox = Outbox::new(10, RESEND);
+        outbox.reconnected(start, 20, 3);
+        for number in 1..=4 {
+            outbox.push(pending(number)).unwrap();
+        }
+        assert_eq!(
+            ids(&outbox.due(start)),
+            [(1, false), (2, false), (3, false)]
+        );
+        assert_eq!(outbox.next_due(start), Some(at(50)));
+        for number in [2, 3] {
+            let wait = Duration::from_millis(70);
+            assert!(outbox.hold(MessageId::from_u128(number), at(10), wait));
+        }
+        assert_eq!(outbox.next_due(at(10)), Some(at(80)));
+        assert_eq!(ids(&outbox.due(at(79))), []);
+        for (ms, expected) in [(80, (2, true)), (130, (3, true)), (180, (4, false))] {
+            assert_eq!(outbox.next_due(at(ms - 1)), Some(at(ms)));
+            assert_eq!(ids(&outbox.due(at(ms))), [expected]);
+        }
+        assert_eq!(outbox.next_due(at(180)), Some(start + RESEND));
     }
 
     #[test]

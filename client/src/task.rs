@@ -257,7 +257,9 @@ impl Task {
                 session.greeted = Some(now);
                 session.silence = Duration::from_millis(heartbeat_ms.max(1)).mul_f64(HEARTBEATS);
                 state.connected = true;
-                state.outbox.reconnected();
+                state
+                    .outbox
+                    .reconnected(now, limits.rate_per_second, limits.rate_burst);
                 for (room, seq) in &cursors {
                     state.saw(*room, *seq);
                 }
@@ -286,6 +288,9 @@ impl Task {
             } => {
                 let resend_in = resend_in(code, retry_after_ms);
                 let kept = match resend_in {
+                    Some(wait) if code == RejectCode::RateLimited => {
+                        state.outbox.hold(id, now, wait)
+                    }
                     Some(wait) => state.outbox.postpone(id, now, wait),
                     None => state.outbox.settle(id),
                 };

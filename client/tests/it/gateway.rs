@@ -128,8 +128,8 @@ pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
         body_chars: 1,
         body_bytes: 1,
         frame_bytes: 1,
-        rate_per_second: 1,
-        rate_burst: 1,
+        rate_per_second: 20,
+        rate_burst: 20,
         replay_room: 1,
         replay_total: 1,
     };

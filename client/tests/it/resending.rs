@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use client::Event;
 use protocol::{RejectCode, ServerFrame};
+use tokio::time::Instant;
 
 use crate::gateway::{Gateway, connect, message, options, room, seq, until};
 
@@ -104,6 +105,43 @@ async fn rate_limited_waits_as_long_as_it_is_told() {
         Some(Duration::from_millis(30))
     );
     assert_eq!(peer.sent().await, (id, true));
+}
+
+/// One rejected command holds those behind it: otherwise they overtake it, or all come back at once.
+#[tokio::test]
+async fn rate_limited_holds_the_whole_outbox_in_order() {
+    let gateway = Gateway::start().await;
+    let (client, mut events) = connect(vec![gateway.url()]);
+    let mut peer = gateway.welcome().await;
+    let mut ids = Vec::new();
+    for text in ["one", "two", "three"] {
+        let id = client.send(room(), text).unwrap();
+        assert_eq!(peer.sent().await, (id, false));
+        ids.push(id);
+    }
+    let told = Instant::now();
+    for id in ids[1..].iter().copied() {
+        let (code, message) = (RejectCode::RateLimited, String::new());
+        peer.tell(&ServerFrame::Rejected {
+            id,
+            code,
+            message,
+            retry_after_ms: Some(200),
+        })
+        .await;
+        assert!(until(&mut events, rejected).await.is_some());
+    }
+    let fourth = client.send(room(), "four").unwrap();
+    let mut came = Vec::new();
+    for _ in 0..3 {
+        came.push((peer.sent().await, told.elapsed()));
+    }
+    let order: Vec<_> = came.iter().map(|(sent, _)| *sent).collect();
+    assert_eq!(order, [(ids[1], true), (ids[2], true), (fourth, false)]);
+    // Not before it was told, then 20 a second; less a timer's grain.
+    for ((_, after), earliest) in came.iter().zip([199, 249, 299]) {
+        assert!(after.as_millis() >= earliest, "{came:?}");
+    }
 }
 
 #[tokio::test]
