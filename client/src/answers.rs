@@ -80,7 +80,7 @@ pub struct RoomSummary {
     pub read: Seq,
     /// Messages of others above it.
     pub unread: i64,
-    /// The last message.
+    /// The last message, with the first 200 characters of its body.
     pub last: Option<Entry>,
 }
 

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::answers::{DevToken, History, RoomSummary, RoomView};
 
+/// How many rooms are asked for at once; a page with fewer is the last one.
+const ROOMS_AT_ONCE: usize = 500;
+
 /// A gateway's REST API, for one user once it has a token. Cheap to clone.
 #[derive(Clone)]
 pub struct Rest {
@@ -139,7 +142,7 @@ impl Rest {
         Ok(self.call::<Created>(keyed(request, key)).await?.room)
     }
 
-    /// The caller's rooms.
+    /// The caller's rooms, by id: all of them, page by page.
     ///
     /// # Errors
     /// See [`RestError`].
@@ -148,10 +151,19 @@ impl Rest {
         struct Rooms {
             rooms: Vec<RoomSummary>,
         }
-        Ok(self
-            .call::<Rooms>(self.http.get(self.at("/v1/rooms")))
-            .await?
-            .rooms)
+        let mut all: Vec<RoomSummary> = Vec::new();
+        loop {
+            let after = all
+                .last()
+                .map_or(String::new(), |last| format!("&after={}", last.room));
+            let path = self.at(&format!("/v1/rooms?limit={ROOMS_AT_ONCE}{after}"));
+            let page = self.call::<Rooms>(self.http.get(path)).await?.rooms;
+            let last = page.len() < ROOMS_AT_ONCE;
+            all.extend(page);
+            if last {
+                return Ok(all);
+            }
+        }
     }
 
     /// One room with its members.

@@ -35,9 +35,10 @@ pub struct RoomSummary {
     pub joined_seq: Seq,
     /// Up to which the user has read.
     pub mark: Seq,
-    /// Messages of others above the mark; counted to 1,000, tombstones left out.
+    /// Messages of others above the mark and among the newest 1,000 entries, tombstones left out.
     pub unread: i64,
-    /// The last message that the user may see and that is not deleted.
+    /// The last message among the newest 1,000 entries that the user may see and that is not
+    /// deleted; of its body the first 200 characters.
     pub last: Option<Event>,
     /// Of a direct room, the other one.
     pub peer: Option<UserId>,
@@ -104,9 +105,18 @@ pub(crate) const RESERVE_ROOM: Statement = Statement::new(
 
 pub(crate) const ROOMS_OF: Statement = Statement::new(
     "rooms_of",
-    "select r.room_id, r.kind as room_kind, r.name, r.head, s.role, s.joined_seq,
+    // The stays are cut to the page first: what follows is done for each of them. Seqs have no gaps:
+    // a range of them bounds what is looked at, whatever is filtered out of it.
+    "with s as materialized (
+         select room_id, user_id, role, joined_seq
+         from membership
+         where user_id = $1 and left_seq is null and room_id > $2
+         order by room_id
+         limit $3
+     )
+     select r.room_id, r.kind as room_kind, r.name, r.head, s.role, s.joined_seq,
             coalesce(k.upto, 0) as mark, p.user_id as peer, u.unread, l.*
-     from membership s
+     from s
      join room r on r.room_id = s.room_id
      left join read_mark k on k.room_id = s.room_id and k.user_id = s.user_id
      left join lateral (
@@ -117,24 +127,20 @@ pub(crate) const ROOMS_OF: Statement = Statement::new(
      ) p on r.kind = 'direct'
      cross join lateral (
          select count(*) as unread
-         from (
-             select 1
-             from message m
-             where m.room_id = r.room_id
-               and m.seq > greatest(coalesce(k.upto, 0), s.joined_seq - 1)
-               and m.kind = 'message' and m.sender_id <> s.user_id and not m.content ? 'deleted'
-             limit 1000
-         ) m
+         from message m
+         where m.room_id = r.room_id
+           and m.seq > greatest(coalesce(k.upto, 0), s.joined_seq - 1, r.head - 1000)
+           and m.kind = 'message' and m.sender_id <> s.user_id and m.octets > 0
      ) u
      left join lateral (
-         select seq, sender_id, client_id, kind, at_ms, content
+         select seq, sender_id, client_id, kind, at_ms,
+                content || jsonb_build_object('body', left(content ->> 'body', 200)) as content
          from message m
-         where m.room_id = r.room_id and m.seq >= s.joined_seq
-           and m.kind = 'message' and not m.content ? 'deleted'
+         where m.room_id = r.room_id and m.seq >= s.joined_seq and m.seq > r.head - 1000
+           and m.kind = 'message' and m.octets > 0
          order by m.seq desc
          limit 1
      ) l on true
-     where s.user_id = $1 and s.left_seq is null
      order by r.room_id",
 );
 
@@ -240,9 +246,16 @@ impl Store {
         id(one(&rows)?, "room_id")
     }
 
-    /// All rooms that the user is in, by id.
-    pub async fn rooms_of(&self, user: UserId) -> Result<Vec<RoomSummary>, StoreError> {
-        let rows = self.run(&ROOMS_OF, &[&user.get()]).await?;
+    /// The rooms that the user is in, by id: the first `limit` above `after`.
+    pub async fn rooms_of(
+        &self,
+        user: UserId,
+        after: Option<RoomId>,
+        limit: i64,
+    ) -> Result<Vec<RoomSummary>, StoreError> {
+        let after = after.map_or(0, RoomId::get); // ids begin with 1
+        let limit = limit.max(0);
+        let rows = self.run(&ROOMS_OF, &[&user.get(), &after, &limit]).await?;
         rows.iter().map(summary).collect()
     }
 

@@ -1,5 +1,10 @@
 //! Rooms: make, list, look at, rename, delete.
 
+#![expect(
+    unused_qualifications,
+    reason = "the macro that documents query parameters writes them"
+)]
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,13 +13,16 @@ use http::StatusCode;
 use protocol::{CommandKind, Event, Role, RoomId, RoomKind, Seq, UserId};
 use serde::{Deserialize, Serialize};
 use store::{RoomKey, RoomMember, RoomSummary};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::bearer::{Caller, CommandKey};
-use super::body::{Body, InRoom};
+use super::body::{Asked, Body, InRoom};
 use super::outcome::Done;
 use super::problem::Problem;
 use crate::gateway::Gateway;
+
+const LISTED: i64 = 100;
+const MOST_LISTED: i64 = 500;
 
 /// A room to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -102,9 +110,9 @@ pub(super) struct Summary {
     /// Up to which seq the caller has read.
     #[schema(value_type = i64)]
     read: Seq,
-    /// Messages of others above it, counted to 1,000.
+    /// Messages of others above it, among the newest 1,000 entries.
     unread: i64,
-    /// The last message, as the socket sends it.
+    /// The last message, as the socket sends it; of its body the first 200 characters.
     #[schema(value_type = Option<Object>)]
     last: Option<Event>,
     /// Of a direct room, the other one.
@@ -135,16 +143,33 @@ pub(super) struct Summaries {
     rooms: Vec<Summary>,
 }
 
-/// Lists the caller's rooms.
+/// Which of the caller's rooms.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct Listed {
+    /// Those with a higher id than this.
+    after: Option<i64>,
+    /// How many at most: 1 to 500, 100 if not said.
+    limit: Option<i64>,
+}
+
+/// Lists the caller's rooms, by id.
 #[utoipa::path(
-    get, path = "/v1/rooms", security(("bearer" = [])),
+    get, path = "/v1/rooms", params(Listed), security(("bearer" = [])),
     responses((status = 200, body = Summaries), (status = "default", body = Problem))
 )]
 pub(super) async fn list(
     State(gateway): State<Arc<Gateway>>,
     Caller(caller): Caller,
+    Asked(listed): Asked<Listed>,
 ) -> Result<Json<Summaries>, Problem> {
-    let rooms = gateway.store.rooms_of(caller).await?;
+    let malformed = |text: &str| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
+    let after = listed.after.map(RoomId::new).transpose();
+    let after = after.map_err(|_| malformed("after is a room's id"))?;
+    let limit = listed.limit.unwrap_or(LISTED);
+    if !(1..=MOST_LISTED).contains(&limit) {
+        return Err(malformed("limit is 1 to 500"));
+    }
+    let rooms = gateway.store.rooms_of(caller, after, limit).await?;
     Ok(Json(Summaries {
         rooms: rooms.into_iter().map(Summary::from).collect(),
     }))

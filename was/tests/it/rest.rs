@@ -99,7 +99,12 @@ async fn errors_are_problems_and_the_document_names_every_path() {
         code(call(&gateway, "PUT", "/v1/rooms", &token, None, None).await).0,
         405
     );
-    assert_eq!(get("/v1/rooms").await, (200, json!({ "rooms": [] })));
+    for page in ["/v1/rooms", "/v1/rooms?after=7&limit=500"] {
+        assert_eq!(get(page).await, (200, json!({ "rooms": [] })));
+    }
+    for page in ["/v1/rooms?limit=501", "/v1/rooms?after=-1"] {
+        assert_eq!(code(get(page).await), (400, "malformed".to_owned()));
+    }
 
     let (_, document) = get("/v1/openapi.json").await;
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();

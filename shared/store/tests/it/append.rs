@@ -247,7 +247,7 @@ async fn a_deleted_room_is_a_tombstone_and_ends_all_stays() {
     assert_eq!(rooms[&room(2)].members.len(), 1);
     let ended = "select count(*) from membership where room_id = 1 and left_seq = 3";
     assert_eq!(place.number(ended).await, 3);
-    let mine = place.store.rooms_of(user(1)).await.unwrap();
+    let mine = place.store.rooms_of(user(1), None, 100).await.unwrap();
     assert_eq!(mine.iter().map(|r| r.room).collect::<Vec<_>>(), [room(2)]);
 }
 

@@ -75,7 +75,7 @@ async fn a_users_rooms_are_listed_with_what_is_unread() {
         });
     }
     writer.commit().await;
-    let rooms = store.rooms_of(me).await.unwrap();
+    let rooms = store.rooms_of(me, None, 100).await.unwrap();
     assert_eq!(rooms.len(), 2);
     let group = &rooms[0];
     assert_eq!((group.room, group.kind), (room(1), RoomKind::Group));
@@ -96,8 +96,46 @@ async fn a_users_rooms_are_listed_with_what_is_unread() {
     assert_eq!((direct.unread, &direct.last), (0, &None));
 
     store.raise_marks(&[(room(1), me, seq(4))]).await.unwrap();
-    let rooms = store.rooms_of(me).await.unwrap();
+    let rooms = store.rooms_of(me, None, 100).await.unwrap();
     assert_eq!((rooms[0].mark, rooms[0].unread), (seq(4), 0));
+}
+
+/// I9: the list comes in pages, and a room is looked at no further than 1,000 entries back.
+#[tokio::test]
+async fn i9_the_list_of_rooms_is_bounded() {
+    let place = Place::new().await;
+    let store = &place.store;
+    let mut writer = Writer::claim(store, "a", 0).await;
+    let (me, other) = (user(1), user(2));
+    for n in 1..=5 {
+        writer.create(room(n), &[me, other]);
+    }
+    // The newest 1,000 entries are looked at, whoever they are from.
+    writer.say(room(1), other, "too old to be counted");
+    for _ in 0..998 {
+        writer.say(room(1), me, "my own");
+    }
+    writer.say(room(1), other, "unread");
+    writer.say(room(1), other, &"é".repeat(300));
+    writer.say(room(2), other, "before");
+    for _ in 0..1000 {
+        writer.add(room(2), me, user(3));
+        writer.remove(room(2), me, user(3));
+    }
+    writer.remove(room(4), me, me);
+    writer.commit().await;
+    let page = async |after: Option<i64>| {
+        let rooms = store.rooms_of(me, after.map(room), 3).await.unwrap();
+        rooms.iter().map(|r| r.room.get()).collect::<Vec<_>>()
+    };
+    assert_eq!(page(None).await, [1, 2, 3]);
+    assert_eq!(page(Some(3)).await, [5]);
+    assert_eq!(page(Some(5)).await, [0; 0]);
+    let rooms = store.rooms_of(me, None, 2).await.unwrap();
+    assert_eq!((rooms[0].unread, rooms[1].unread), (2, 0));
+    let preview = EventKind::message("é".repeat(200));
+    assert_eq!(rooms[0].last.as_ref().unwrap().kind, preview);
+    assert_eq!(rooms[1].last, None);
 }
 
 #[tokio::test]
