@@ -216,6 +216,17 @@ pub struct RoomEvent {
     pub kind: EventKind,
 }
 
+impl RoomEvent {
+    /// Whether it is the last that this user sees of the room in this stay.
+    pub(crate) fn ends_stay_of(&self, me: Option<UserId>) -> bool {
+        match self.kind {
+            EventKind::RoomDeleted => true,
+            EventKind::MemberRemoved { user, .. } => Some(user) == me,
+            _ => false,
+        }
+    }
+}
+
 /// A frame from the server.
 #[derive(Debug)]
 pub(crate) enum Frame {

@@ -70,6 +70,15 @@ impl State {
         let cursor = self.cursors.entry(room).or_insert(seq);
         *cursor = seq.max(*cursor);
     }
+
+    /// This user's stay in the room has ended and nothing follows: a client that lives for years keeps no cursor of every
+    /// room it ever was in. A later stay is told from its beginning, except to a `hello` without any cursor, which has seen
+    /// nothing yet: so the last one stays.
+    pub(crate) fn left(&mut self, room: RoomId) {
+        if self.cursors.len() > 1 {
+            self.cursors.remove(&room);
+        }
+    }
 }
 
 fn frame(due: Due) -> ClientFrame {

@@ -3,7 +3,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use protocol::{ClientFrame, CloseCode, RejectCode, ServerFrame};
+use protocol::{ClientFrame, CloseCode, RejectCode, ServerFrame, UserId};
 use rand::{RngExt, seq::SliceRandom};
 use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{self, Message as Raw};
@@ -40,6 +40,7 @@ struct Session {
     heard: Instant,
     silence: Duration,
     greeted: Option<Instant>,
+    user: Option<UserId>,
     bye: Option<Duration>,
 }
 
@@ -230,6 +231,9 @@ impl Task {
             Frame::Room(event) => {
                 let mut state = self.shared.lock();
                 state.saw(event.room, event.seq);
+                if event.ends_stay_of(session.user) {
+                    state.left(event.room);
+                }
                 state.outbox.settle(event.id);
                 drop(state);
                 Event::Room(event)
@@ -255,6 +259,7 @@ impl Task {
                 cursors,
             } => {
                 session.greeted = Some(now);
+                session.user = Some(user);
                 session.silence = Duration::from_millis(heartbeat_ms.max(1)).mul_f64(HEARTBEATS);
                 state.connected = true;
                 state
@@ -358,6 +363,7 @@ impl Session {
             heard: Instant::now(),
             silence: greeting,
             greeted: None,
+            user: None,
             bye: None,
         }
     }

@@ -1,6 +1,6 @@
 //! A gateway played by hand.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use client::{Client, Event, Events, Options};
@@ -124,6 +124,14 @@ pub(crate) fn unnamed() -> RoomId {
 }
 
 pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
+    welcome_with(heartbeat_ms, [(unnamed(), seq(30))].into())
+}
+
+pub(crate) fn welcome_without_rooms() -> ServerFrame {
+    welcome_with(25_000, BTreeMap::new())
+}
+
+fn welcome_with(heartbeat_ms: u64, cursors: BTreeMap<RoomId, Seq>) -> ServerFrame {
     let limits = Limits {
         body_chars: 1,
         body_bytes: 1,
@@ -139,7 +147,7 @@ pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
         was: "was-1".to_owned(),
         heartbeat_ms,
         limits,
-        cursors: [(unnamed(), seq(30))].into(),
+        cursors,
     }
 }
 

@@ -1,9 +1,11 @@
 //! Where a client goes on after an absence, and that it tells everything it hears.
 
-use client::Event;
+use client::{Event, Events};
 use protocol::{ClientFrame, EventKind, MessageId, Seq, ServerFrame};
 
-use crate::gateway::{Gateway, Peer, connect, me, message, options, room, seq, unnamed, until};
+use crate::gateway::{
+    Gateway, Peer, connect, me, message, options, room, seq, unnamed, until, welcome_without_rooms,
+};
 
 fn cursor(peer: &Peer) -> Option<Seq> {
     match &peer.hello {
@@ -28,27 +30,61 @@ async fn the_highest_number_seen_is_the_next_cursor() {
     let mut peer = gateway.welcome().await;
     assert_eq!(cursor(&peer), Some(seq(2)));
     peer.tell_raw(message(3, MessageId::from_u128(3))).await;
-    let (id, kind) = (MessageId::from_u128(4), EventKind::RoomDeleted);
-    peer.tell_raw(
-        protocol::Event {
-            room: room(),
-            seq: seq(4),
-            id,
-            from: me(),
-            at: 0,
-            kind,
-        }
-        .to_frame(),
-    )
-    .await;
-    until(&mut events, |event| {
-        matches!(event, Event::Room(_)).then_some(())
-    })
-    .await;
+    let name = "another".to_owned();
+    happens(&mut peer, &mut events, 4, EventKind::Renamed { name }).await;
     drop(peer);
     let peer = gateway.welcome().await;
     assert_eq!(cursor(&peer), Some(seq(4)));
     assert_eq!(client.cursors().get(&room()), Some(&seq(4)));
+}
+
+/// Something happens in the room, and the client has told it.
+async fn happens(peer: &mut Peer, events: &mut Events, number: i64, kind: EventKind) {
+    let event = protocol::Event {
+        room: room(),
+        seq: seq(number),
+        id: MessageId::from_u128(u128::try_from(number).unwrap()),
+        from: me(),
+        at: 0,
+        kind,
+    };
+    peer.tell_raw(event.to_frame()).await;
+    until(events, |event| {
+        matches!(event, Event::Room(event) if event.seq == seq(number)).then_some(())
+    })
+    .await;
+}
+
+/// A room that was left or deleted needs no cursor: a hello with all that ever were grows beyond its limit.
+#[tokio::test]
+async fn what_has_ended_is_named_no_more() {
+    let other = protocol::UserId::new(2).unwrap();
+    let removal = |user| EventKind::MemberRemoved { user, owner: None };
+    for last in [removal(me()), EventKind::RoomDeleted] {
+        let gateway = Gateway::start().await;
+        let (client, mut events) = connect(vec![gateway.url()]);
+        let mut peer = gateway.welcome().await;
+        happens(&mut peer, &mut events, 3, removal(other)).await;
+        assert_eq!(client.cursors().get(&room()), Some(&seq(3)));
+        happens(&mut peer, &mut events, 4, last).await;
+        drop(peer);
+        assert_eq!(cursor(&gateway.welcome().await), None);
+        assert_eq!(client.cursors(), [(unnamed(), seq(30))].into());
+    }
+}
+
+/// I5: a hello without cursors is one that has seen nothing; who had one room and left it is told the next stay whole.
+#[tokio::test]
+async fn i5_the_last_cursor_stays() {
+    let gateway = Gateway::start().await;
+    let mut options = options(vec![gateway.url()]);
+    options.cursors.insert(room(), seq(2));
+    let (_client, mut events) = client::Client::connect(options);
+    let mut peer = gateway.accept().await;
+    peer.tell(&welcome_without_rooms()).await;
+    happens(&mut peer, &mut events, 3, EventKind::RoomDeleted).await;
+    drop(peer);
+    assert_eq!(cursor(&gateway.welcome().await), Some(seq(3)));
 }
 
 /// Otherwise the next hello would begin at the head of then, and skip what was missed meanwhile.
