@@ -38,8 +38,9 @@ type FeedOf<O> = <<O as Outside>::Lanes as Lanes>::Feed;
 enum Own {
     /// Asked for; whether it is claimed is not known.
     Claiming,
-    /// Claimed, and renewed from here on; where to read it from is being found out.
-    Opening(Claim),
+    /// Claimed, and renewed from here on; where to read it from is being found out. With the epoch
+    /// of this process's claim that it follows, if nobody had the lane between.
+    Opening(Claim, Option<i64>),
     /// With its worker.
     Held(Arc<Progress>),
     /// Its worker lets go of it.
@@ -87,7 +88,7 @@ impl Own {
     fn renewal(&self, lane: Lane) -> Option<HeldLane> {
         let (epoch, routed) = match self {
             Self::Claiming => return None,
-            Self::Opening(claim) => (claim.epoch, claim.routed.min(claim.applied)),
+            Self::Opening(claim, _) => (claim.epoch, claim.routed.min(claim.applied)),
             Self::Held(progress) | Self::Leaving(progress) => {
                 if progress.is_lost() {
                     return None;
@@ -106,12 +107,12 @@ impl Own {
     fn held(&self) -> Option<&Arc<Progress>> {
         match self {
             Self::Held(progress) => Some(progress),
-            Self::Claiming | Self::Opening(_) | Self::Leaving(_) => None,
+            Self::Claiming | Self::Opening(..) | Self::Leaving(_) => None,
         }
     }
 
     fn is_being_taken(&self) -> bool {
-        matches!(self, Self::Claiming | Self::Opening(_))
+        matches!(self, Self::Claiming | Self::Opening(..))
     }
 }
 
@@ -206,8 +207,8 @@ impl<O: Outside> Owner<O> {
             }
             Report::Claimed(lane, claim) => {
                 self.highest = self.highest.max(claim.epoch);
-                self.lost.remove(&lane);
-                self.own.insert(lane, Own::Opening(claim));
+                let follows = self.lost.remove(&lane);
+                self.own.insert(lane, Own::Opening(claim, follows));
             }
             Report::Opened(progress, feed) => self.hand_to_worker(progress, feed),
             Report::NotTaken(lane) => {
@@ -252,7 +253,7 @@ impl<O: Outside> Owner<O> {
             let mine = |epoch| row.owner.as_ref() == Some(&self.context.name) && row.epoch == epoch;
             let epoch = match own {
                 Own::Claiming | Own::Leaving(_) => continue,
-                Own::Opening(claim) => {
+                Own::Opening(claim, _) => {
                     if mine(claim.epoch) {
                         continue;
                     }

@@ -34,12 +34,13 @@ impl<O: Outside> Owner<O> {
     /// A claim whose lane can be read; unless it was lost meanwhile.
     pub(super) fn hand_to_worker(&mut self, progress: Arc<Progress>, feed: FeedOf<O>) {
         let (lane, epoch) = (progress.lane, progress.epoch);
-        match self.own.remove(&lane) {
-            Some(Own::Opening(claim)) if claim.epoch == epoch => {}
+        let follows = match self.own.remove(&lane) {
+            Some(Own::Opening(claim, follows)) if claim.epoch == epoch => follows,
             _ => return,
-        }
+        };
         let to_worker = Order::Take(Taken {
             progress: Arc::clone(&progress),
+            follows,
             feed,
         });
         let taken = self

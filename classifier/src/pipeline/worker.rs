@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::backoff::{Backoff, Stopped};
 use super::context::{Context, LEASE};
-use super::decide::{Basis, Decided, decide_batch};
+use super::decide::{Basis, Decided, Tally, decide_batch};
 use super::fetch::{Ask, LaneState, fetch};
 use super::progress::Progress;
 use super::queue::{acknowledged, queue_all};
@@ -40,6 +40,8 @@ pub enum Order<F> {
 pub struct Taken<F> {
     /// Its lane, epoch and how far it is.
     pub progress: Arc<Progress>,
+    /// The epoch of this process's claim that it follows, if nobody had the lane between.
+    pub follows: Option<i64>,
     /// The lane's records from `routed` + 1.
     pub feed: F,
 }
@@ -54,10 +56,22 @@ struct Held<F> {
     feed: F,
 }
 
+/// A batch whose append was not answered. If it is found to be stored, nobody has counted it (I10).
+struct Unanswered {
+    /// Of the claim that it was appended under, of one of its lanes.
+    epoch: i64,
+    /// Where that lane is if it was stored: all of it or nothing is.
+    applied: i64,
+    tally: Tally,
+    buried: Vec<DlqReason>,
+}
+
 /// Why a batch was not committed, as what follows.
 enum Failed {
     /// These lanes are lost; the others' part is appended again.
     Lanes(Vec<Lane>),
+    /// These are all its lanes, lost as well: it may be stored.
+    Unknown(Vec<Lane>),
     /// An id is stored that the states do not know.
     IdTaken,
     /// Something in it can't be stored, or what it needs can't be read.
@@ -78,6 +92,8 @@ pub struct Worker<O: Outside> {
     orders: mpsc::Receiver<Order<FeedOf<O>>>,
     out: mpsc::Sender<Committed>,
     lanes: BTreeMap<Lane, Held<FeedOf<O>>>,
+    /// By one lane of each.
+    unanswered: BTreeMap<Lane, Unanswered>,
     /// Where collecting begins, so that a busy lane starves no other.
     turn: usize,
 }
@@ -96,6 +112,7 @@ impl<O: Outside> Worker<O> {
             orders,
             out,
             lanes: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
             turn: 0,
         }
     }
@@ -111,8 +128,18 @@ impl<O: Outside> Worker<O> {
 
     fn obey(&mut self, order: Order<FeedOf<O>>) {
         match order {
-            Order::Take(Taken { progress, feed }) => {
+            Order::Take(Taken {
+                progress,
+                follows,
+                feed,
+            }) => {
                 let applied = progress.applied();
+                if let Some(batch) = self.unanswered.remove(&progress.lane)
+                    && follows == Some(batch.epoch)
+                    && applied >= batch.applied
+                {
+                    self.count(batch.tally, &batch.buried);
+                }
                 let held = Held {
                     decided_before: applied,
                     applied,
@@ -127,6 +154,14 @@ impl<O: Outside> Worker<O> {
                 // Nobody listens when the owner has gone: then nobody needs to know.
                 let _ = done.send(());
             }
+        }
+    }
+
+    /// Counts how the commands of a stored batch ended.
+    fn count(&self, tally: Tally, buried: &[DlqReason]) {
+        self.context.metrics.count(tally);
+        for reason in buried {
+            self.context.metrics.dead_letter(*reason);
         }
     }
 
@@ -158,7 +193,7 @@ impl<O: Outside> Worker<O> {
                     backoff = Backoff::default();
                     self.out.send(committed).await.map_err(|_| Stopped)?;
                 }
-                Err(Failed::Lanes(lost)) => {
+                Err(Failed::Lanes(lost) | Failed::Unknown(lost)) => {
                     lost.into_iter().for_each(|lane| self.lose(lane));
                     parts.push_front(part);
                 }
@@ -261,7 +296,15 @@ impl<O: Outside> Worker<O> {
         let events = match batch.lanes.is_empty() {
             // Nothing but redelivered records: nothing is written, nothing needs the fence.
             true => Vec::new(),
-            false => self.write(batch, records).await?,
+            false => match self.write(batch, records).await {
+                Ok(events) => events,
+                Err(failed) => {
+                    if matches!(failed, Failed::Unknown(_)) {
+                        self.note_unanswered(decided);
+                    }
+                    return Err(failed);
+                }
+            },
         };
         for (lane, applied) in &decided.applied {
             if let Some(held) = self.lanes.get_mut(lane) {
@@ -275,10 +318,7 @@ impl<O: Outside> Worker<O> {
                 held.rooms.put(room);
             }
         }
-        self.context.metrics.count(decided.tally);
-        for reason in &decided.buried {
-            self.context.metrics.dead_letter(*reason);
-        }
+        self.count(decided.tally, &decided.buried);
         let mut upto: BTreeMap<Lane, i64> = BTreeMap::new();
         for record in records {
             upto.insert(record.lane, record.offset());
@@ -296,6 +336,21 @@ impl<O: Outside> Worker<O> {
             steps: decided.steps,
             upto,
         })
+    }
+
+    fn note_unanswered(&mut self, decided: Decided) {
+        let Some((lane, applied)) = decided.applied.first_key_value() else {
+            return;
+        };
+        if let Some(held) = self.lanes.get(lane) {
+            let batch = Unanswered {
+                epoch: held.progress.epoch,
+                applied: *applied,
+                tally: decided.tally,
+                buried: decided.buried,
+            };
+            self.unanswered.insert(*lane, batch);
+        }
     }
 
     fn batch(&self, decided: &mut Decided) -> Batch {
@@ -361,7 +416,8 @@ impl<O: Outside> Worker<O> {
         Err(match error {
             AppendError::Fenced(lanes) if lanes.is_empty() => Failed::Lanes(all()),
             AppendError::Fenced(lanes) => Failed::Lanes(lanes),
-            AppendError::SeqTaken(_) | AppendError::Unknown(_) => Failed::Lanes(all()),
+            AppendError::SeqTaken(_) => Failed::Lanes(all()),
+            AppendError::Unknown(_) => Failed::Unknown(all()),
             AppendError::IdTaken => Failed::IdTaken,
             AppendError::BadData { .. } => Failed::Poison(DlqReason::BadData),
             AppendError::Unavailable(_) => Failed::Later,

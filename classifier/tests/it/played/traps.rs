@@ -99,6 +99,9 @@ async fn trap15_a_lost_answer_is_not_a_rejection() {
         "{answers:?}"
     );
     assert_eq!(stage.postgres.appends(), appends + 1, "tried again");
+    let metrics = stage.metrics();
+    assert_eq!(metrics.commands("stored"), 2, "I10: both counted once");
+    assert_eq!(metrics.redelivered.get(), 1);
 }
 
 /// The same for a room that nobody remembers: made, used and left in the batch whose answer is lost.
