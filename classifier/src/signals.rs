@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, select_all};
 use protocol::{DeliveryHeaders, Home, Lane, RoomId, ServerFrame, UserId};
 use service::clock::Clock;
-use store::StoredRoom;
+use store::{StoreError, StoredRoom};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
@@ -143,21 +143,8 @@ impl<O: Outside> Signals<O> {
 
     /// Stores marks, sends what is to be seen, notes where to read on.
     async fn finish(&mut self, window: Window) {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.frames(&window).await {
-                Ok(frames) => {
-                    self.send(frames).await;
-                    break;
-                }
-                Err(error) => {
-                    self.context.metrics.read_failures.inc();
-                    tracing::warn!(%error, kind = error.label(), "signals wait for Postgres");
-                    if !error.is_transient() || backoff.wait(&self.context.stop).await.is_err() {
-                        break;
-                    }
-                }
-            }
+        if let Some(frames) = self.frames(&window).await {
+            self.send(frames).await;
         }
         let count = |outcome, n| {
             let counter = self.context.metrics.signals.with_label_values(&[outcome]);
@@ -177,20 +164,28 @@ impl<O: Outside> Signals<O> {
     }
 
     /// What members get to see: the marks that rose, and who is typing. Only members are heard, and
-    /// only members hear them (I12).
-    async fn frames(&mut self, window: &Window) -> Result<Vec<Frame>, store::StoreError> {
+    /// only members hear them (I12). None: Postgres can't be asked.
+    async fn frames(&mut self, window: &Window) -> Option<Vec<Frame>> {
+        let (context, ledger) = (&*self.context, &self.context.ledger);
         let marks: Vec<_> = window.marks().collect();
         let rose = match marks.is_empty() {
             true => Vec::new(),
-            false => self.context.ledger.raise_marks(&marks).await?,
+            // Asked again after that, the store says that none rose: they are kept meanwhile.
+            false => repeated(context, || ledger.raise_marks(&marks)).await?,
         };
+        let without_effect = marks.len().saturating_sub(rose.len());
+        let count = context
+            .metrics
+            .signals
+            .with_label_values(&["without_effect"]);
+        count.inc_by(u64::try_from(without_effect).unwrap_or(0));
         let mut ids: HashSet<RoomId> = rose.iter().map(|mark| mark.room).collect();
         ids.extend(window.typing().map(|(room, _)| room));
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Some(Vec::new());
         }
         let ids: Vec<RoomId> = ids.into_iter().collect();
-        let rooms = self.context.ledger.load_rooms(&ids).await?;
+        let rooms = repeated(context, || ledger.load_rooms(&ids)).await?;
         let members = |room: RoomId| rooms.get(&room).map(members).unwrap_or_default();
         let mut frames = Vec::new();
         for mark in rose {
@@ -208,7 +203,7 @@ impl<O: Outside> Signals<O> {
             let frame = ServerFrame::Typing { room, user };
             frames.push(Frame { room, frame, to });
         }
-        Ok(frames)
+        Some(frames)
     }
 
     async fn send(&mut self, frames: Vec<Frame>) {
@@ -252,6 +247,26 @@ impl<O: Outside> Signals<O> {
             // Waited for so that a slow Kafka slows the reading; not repeated.
             if let Err(error) = ack.await {
                 tracing::debug!(%error, "a signal was not delivered");
+            }
+        }
+    }
+}
+
+/// Asks Postgres until it answers. None: it refuses, or the process stops.
+async fn repeated<O: Outside, T, A: Future<Output = Result<T, StoreError>>>(
+    context: &Context<O>,
+    mut ask: impl FnMut() -> A,
+) -> Option<T> {
+    let mut backoff = Backoff::default();
+    loop {
+        match ask().await {
+            Ok(answer) => return Some(answer),
+            Err(error) => {
+                context.metrics.read_failures.inc();
+                tracing::warn!(%error, kind = error.label(), "signals wait for Postgres");
+                if !error.is_transient() || backoff.wait(&context.stop).await.is_err() {
+                    return None;
+                }
             }
         }
     }

@@ -5,5 +5,6 @@ mod lanes;
 mod ledger;
 mod owner;
 mod poison;
+mod signals;
 mod stage;
 mod traps;

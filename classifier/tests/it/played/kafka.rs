@@ -47,11 +47,16 @@ impl Kafka {
     }
 
     pub(super) fn produce_raw(&self, lane: i32, key: &str, payload: &[u8]) -> i64 {
+        self.append((Source::Commands, Lane(lane)), key, payload)
+    }
+
+    pub(super) fn produce_signal(&self, lane: i32, payload: &[u8]) {
+        self.append((Source::Signals, Lane(lane)), "", payload);
+    }
+
+    fn append(&self, to: (Source, Lane), key: &str, payload: &[u8]) -> i64 {
         let mut logs = self.logs();
-        let log = logs
-            .lanes
-            .entry((Source::Commands, Lane(lane)))
-            .or_default();
+        let log = logs.lanes.entry(to).or_default();
         let offset = i64::try_from(log.len()).unwrap();
         log.push(Incoming {
             offset,

@@ -34,6 +34,9 @@ struct Tables {
     heartbeats: usize,
     /// Reading this room fails, every time.
     corrupt: Option<RoomId>,
+    /// So many times rooms are not read, because Postgres is away.
+    lost_reads: usize,
+    marks: HashMap<(RoomId, UserId), Seq>,
     /// So many claims find the row locked.
     locked_claims: usize,
 }
@@ -86,6 +89,10 @@ impl Postgres {
 
     pub(super) fn corrupt(&self, room: RoomId) {
         self.tables().corrupt = Some(room);
+    }
+
+    pub(super) fn lose_reads(&self, n: usize) {
+        self.tables().lost_reads = n;
     }
 
     pub(super) fn heartbeats(&self) -> usize {
@@ -327,7 +334,14 @@ impl Ledger for Postgres {
         &self,
         rooms: &[RoomId],
     ) -> Result<HashMap<RoomId, StoredRoom>, StoreError> {
-        let tables = self.tables();
+        let mut tables = self.tables();
+        if tables.lost_reads > 0 {
+            tables.lost_reads -= 1;
+            return Err(StoreError::Unavailable {
+                reason: "played".to_owned(),
+                source: None,
+            });
+        }
         if tables.corrupt.is_some_and(|room| rooms.contains(&room)) {
             return Err(StoreError::Corrupt("played: unknown word".to_owned()));
         }
@@ -381,8 +395,17 @@ impl Ledger for Postgres {
 
     async fn raise_marks(
         &self,
-        _: &[(RoomId, UserId, Seq)],
+        marks: &[(RoomId, UserId, Seq)],
     ) -> Result<Vec<MarkRaised>, StoreError> {
-        Ok(Vec::new())
+        let mut tables = self.tables();
+        let mut raised = Vec::new();
+        for (room, user, upto) in marks.iter().copied() {
+            let mark = tables.marks.entry((room, user)).or_default();
+            if upto > *mark {
+                *mark = upto;
+                raised.push(MarkRaised { room, user, upto });
+            }
+        }
+        Ok(raised)
     }
 }
