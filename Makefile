@@ -6,13 +6,16 @@ STACK  := $(TARGET)/debug/stack
 PORT   ?= 8081
 
 .DEFAULT_GOAL := help
-.PHONY: help install build run up test fmt clippy doc deny
+.PHONY: help install lints build run up test fmt clippy doc deny
 
 help: ## Lists these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 install: ## Installs what building and running need, and only what is missing
-	@sh stack/install.sh all
+	@HAVE_JARS=$(if $(wildcard $(TARGET)/stack/kafka/jars),yes,no) sh stack/install.sh all
+
+lints: install
+	@cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 || { echo "rustfmt or clippy is missing: type 'rustup component add rustfmt clippy', then come back." >&2; exit 1; }
 
 # All programs in one go: one set of features, nothing is built twice.
 build: install ## Builds all programs
@@ -24,10 +27,10 @@ run: build ## Starts servers, three gateways and two classifiers; says what to t
 up: build ## Starts only Kafka, PostgreSQL and Redis, for `cargo test` by hand
 	@exec $(STACK) up
 
-fmt: ## Checks the formatting
+fmt: lints ## Checks the formatting
 	cargo fmt --all --check
 
-clippy: install ## Lints everything, warnings denied
+clippy: lints ## Lints everything, warnings denied
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 doc: install ## Builds the documentation, warnings denied

@@ -39,20 +39,22 @@ pub(crate) fn install() -> Result<Installed> {
     lock.lock().doing(|| "wait for an installation".into())?;
 
     let jars = root.join("kafka").join("jars");
-    packages(jars.is_dir())?;
+    let found = packages(jars.is_dir())?;
     if !jars.is_dir() {
         download_jars(&jars)?;
     }
+    let place = |name| place(&found, name);
     Ok(Installed {
-        java: find_java()?,
+        java: place("java")?,
+        postgres_bin: place("postgres")?,
+        redis_server: place("redis")?,
         jars,
-        postgres_bin: find_postgres()?,
-        redis_server: find("redis-server")
-            .ok_or_else(|| missing("redis-server", "apt-get install redis-server"))?,
     })
 }
 
-fn packages(have_jars: bool) -> Result<()> {
+/// Has the script look, and install what is missing; returns its lines `name=place`. Which Java and which PostgreSQL are new
+/// enough is decided there alone.
+fn packages(have_jars: bool) -> Result<String> {
     let failed = |source| Error::Io {
         what: "run install.sh".into(),
         source,
@@ -61,20 +63,26 @@ fn packages(have_jars: bool) -> Result<()> {
         .args(["-s", "run"])
         .env("HAVE_JARS", if have_jars { "yes" } else { "no" })
         .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
         .spawn()
         .map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         stdin.write_all(SCRIPT.as_bytes()).map_err(failed)?;
     }
-    let status = child.wait().map_err(failed)?;
-    if status.success() {
-        Ok(())
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        Err(missing(
-            "a program that the servers need",
-            "see the lines above",
-        ))
+        Err(missing("a program that the servers need"))
     }
+}
+
+fn place(found: &str, name: &str) -> Result<PathBuf> {
+    found
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .find_map(|(key, place)| (key == name).then(|| place.into()))
+        .ok_or_else(|| missing(name))
 }
 
 /// Maven copies the broker's jars beside the place, and the finished folder is renamed into it: who finds it, finds all.
@@ -112,43 +120,9 @@ fn download_jars(jars: &Path) -> Result<()> {
     Ok(())
 }
 
-fn missing(what: &str, advice: &str) -> Error {
+fn missing(what: &str) -> Error {
     Error::Missing {
         what: what.into(),
-        advice: advice.into(),
+        advice: "see the lines above".into(),
     }
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|file| file.is_file())
-}
-
-fn find_java() -> Result<PathBuf> {
-    std::env::var_os("JAVA_HOME")
-        .map(|home| Path::new(&home).join("bin/java"))
-        .filter(|java| java.is_file())
-        .or_else(|| find("java"))
-        .ok_or_else(|| missing("Java (17 or later)", "apt-get install default-jre-headless"))
-}
-
-/// Debian keeps one folder per version and none of them in PATH.
-fn find_postgres() -> Result<PathBuf> {
-    let newest = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let version: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let bin = entry.path().join("bin");
-            bin.join("initdb").is_file().then_some((version, bin))
-        })
-        .filter(|(version, _)| *version >= 15)
-        .max();
-    newest
-        .map(|(_, bin)| bin)
-        .or_else(|| find("initdb").and_then(|file| Some(file.parent()?.to_path_buf())))
-        .ok_or_else(|| missing("PostgreSQL (15 or later)", "apt-get install postgresql"))
 }

@@ -7,6 +7,7 @@
 
 mod cluster;
 mod documents;
+mod install;
 mod refusals;
 mod run;
 mod servers;

@@ -27,3 +27,15 @@ fn two_brokers_are_refused() {
     assert!(!output.status.success());
     assert!(said.contains("1 or 3"), "{said}");
 }
+
+/// The last gateway's port would be above 65535.
+#[test]
+fn a_port_without_room_above_it_is_refused() {
+    let output = Command::new(env!("CARGO_BIN_EXE_stack"))
+        .args(["run", "--port", "65535"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("1..=65000"), "{said}");
+}
