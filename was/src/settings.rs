@@ -7,10 +7,11 @@ use std::time::Duration;
 use protocol::{Limits, MAX_BODY_BYTES, MAX_BODY_CHARS, MAX_FRAME_BYTES};
 use routing::{HomeSettings, ROUTE_CACHE, RedisSettings};
 use service::kafka::KafkaSettings;
+use service::lifecycle::chain;
 use service::settings::{AdminSettings, Key, Secret, Values};
 use store::StoreSettings;
 
-use crate::auth::AuthSettings;
+use crate::auth::{AuthSettings, Keys};
 use crate::rate::Rate;
 use crate::session::Rules;
 use crate::socket::Bound;
@@ -119,6 +120,8 @@ pub const KEYS: &[Key] = &[
         "public key (PEM) of RS256, ES256 or EdDSA tokens",
     ),
     Key::bare("auth.jwks_file", "JWKS file with the keys of tokens"),
+    Key::bare("auth.issuer", "iss that tokens must have [default: any]"),
+    Key::bare("auth.audience", "aud that tokens must have [default: any]"),
     Key::new(
         "auth.leeway",
         "5s",
@@ -195,11 +198,11 @@ impl Settings {
         };
         let rules = Rules {
             was: name.clone(),
-            greet_within: values.get("was.greet_within"),
-            ping_every: values.get("was.ping_every"),
+            greet_within: values.within("was.greet_within", ms(100)..=ms(300_000)),
+            ping_every: values.within("was.ping_every", ms(1_000)..=ms(600_000)),
             settle_after: ROUTE_CACHE + SETTLE_MARGIN,
-            audit_least: values.get("was.audit_least"),
-            audit_most: values.get("was.audit_most"),
+            audit_least: values.within("was.audit_least", ms(1_000)..=ms(86_400_000)),
+            audit_most: values.within("was.audit_most", ms(1_000)..=ms(86_400_000)),
             retry_after: Duration::from_secs(1),
             held_frames: queue.frames,
             held_bytes: queue.bytes,
@@ -210,11 +213,8 @@ impl Settings {
         if rules.audit_least > rules.audit_most {
             values.mistake("was.audit_least", "must not be above was.audit_most");
         }
-        let command_timeout: Duration = values.get("was.command_timeout");
-        if command_timeout > Duration::from_secs(5) || command_timeout.is_zero() {
-            // Else "unavailable" is said while the command is still on its way (trap 11).
-            values.mistake("was.command_timeout", "must be above 0 and at most 5s");
-        }
+        // Above it "unavailable" would be said while the command is still on its way (trap 11).
+        let command_timeout = values.within("was.command_timeout", ms(100)..=ms(5_000));
         Self {
             listen,
             admin: AdminSettings::read(values),
@@ -230,7 +230,7 @@ impl Settings {
             home: HomeSettings {
                 name,
                 homes: values.within("homes", 1..=10_000),
-                lease: values.get("was.home_lease"),
+                lease: values.within("was.home_lease", ms(200)..=ms(60_000)),
             },
             auth: auth(values),
             rules,
@@ -238,10 +238,14 @@ impl Settings {
             rate,
             max_sockets: values.within("was.max_sockets", 1..=10_000_000),
             command_timeout,
-            outcome_timeout: values.get("was.outcome_timeout"),
-            drain: values.get("was.drain"),
+            outcome_timeout: values.within("was.outcome_timeout", ms(100)..=ms(10_000)),
+            drain: values.within("was.drain", ms(1_000)..=ms(600_000)),
         }
     }
+}
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
 }
 
 /// The same after a restart, so that it finds its home, and nobody else's: pods of one deployment
@@ -259,6 +263,8 @@ fn auth(values: &mut Values) -> AuthSettings {
         hs256_secret: values.optional("auth.hs256_secret"),
         key_file: values.optional::<PathBuf>("auth.key_file"),
         jwks_file: values.optional::<PathBuf>("auth.jwks_file"),
+        issuer: values.optional("auth.issuer"),
+        audience: values.optional("auth.audience"),
         leeway: values.get("auth.leeway"),
         dev_tokens: values.get("auth.dev_tokens"),
     };
@@ -277,6 +283,12 @@ fn auth(values: &mut Values) -> AuthSettings {
             values.mistake("auth.hs256_secret", text);
         }
         _ => {}
+    }
+    if settings.key_file.is_some() || settings.jwks_file.is_some() {
+        // Now rather than at the start: `check-config` is to find what can't be read.
+        if let Err(error) = Keys::read(&settings) {
+            values.mistake(error.setting(), &chain(&error));
+        }
     }
     settings
 }

@@ -39,3 +39,34 @@ fn the_default_name_has_the_host_at_its_end() {
     let (named, _) = read(&["--was-name", "was-3"]);
     assert_eq!(named.home.name, "was-3");
 }
+
+/// Times of no length would make a gateway that closes every socket, or never renews its home.
+#[test]
+fn times_have_bounds() {
+    for name in [
+        "was.home_lease",
+        "was.drain",
+        "was.greet_within",
+        "was.ping_every",
+        "was.audit_least",
+        "was.audit_most",
+        "was.command_timeout",
+        "was.outcome_timeout",
+    ] {
+        let flag = format!("--{}", name.replace(['.', '_'], "-"));
+        for value in ["0s", "1000h"] {
+            let (_, mistakes) = read(&[&flag, value]);
+            assert!(mistakes.contains(name), "{name} {value}: {mistakes}");
+        }
+    }
+}
+
+/// `check-config` finds a key file that could not be read at the start.
+#[test]
+fn key_files_are_read_with_the_settings() {
+    let (_, mistakes) = read(&["--auth-key-file", "/nowhere/key.pem"]);
+    assert!(mistakes.contains("auth.key_file"), "{mistakes}");
+    assert!(mistakes.contains("can't be read"), "{mistakes}");
+    let (_, mistakes) = read(&["--auth-jwks-file", "/dev/null"]);
+    assert!(mistakes.contains("auth.jwks_file"), "{mistakes}");
+}

@@ -34,17 +34,30 @@ impl Refused {
     }
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+/// What is taken from a token; the rest is checked where it is decoded.
+#[derive(Debug, Deserialize)]
 struct Claims {
     /// The user's id, in decimal.
     sub: String,
+}
+
+/// What is in a token given out here.
+#[derive(Debug, Serialize)]
+struct Given<'a> {
+    sub: String,
     /// Seconds since 1970.
     exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<&'a str>,
 }
 
 /// Checks tokens and, if allowed, gives them out. Without `Debug`: it holds keys.
 pub struct Authority {
     keys: Keys,
+    issuer: Option<String>,
+    audience: Option<String>,
     leeway: u64,
     dev: Option<EncodingKey>,
 }
@@ -55,6 +68,8 @@ impl Authority {
         let sign = |secret: &Secret| EncodingKey::from_secret(secret.expose().as_bytes());
         Ok(Self {
             keys: Keys::read(settings)?,
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
             leeway: settings.leeway.as_secs(),
             dev: settings
                 .hs256_secret
@@ -75,12 +90,7 @@ impl Authority {
             if key.algorithm != header.alg || !named {
                 continue;
             }
-            let mut validation = Validation::new(key.algorithm);
-            validation.leeway = self.leeway;
-            validation.validate_nbf = true;
-            // Which audience is meant is for a setting to say, once there is more than one.
-            validation.validate_aud = false;
-            match decode::<Claims>(token, &key.key, &validation) {
+            match decode::<Claims>(token, &key.key, &self.validation(key.algorithm)) {
                 Ok(data) => return data.claims.sub.parse().map_err(|_| Refused::Wrong),
                 Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
                     refused = Refused::Expired;
@@ -91,13 +101,34 @@ impl Authority {
         Err(refused)
     }
 
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = self.leeway;
+        validation.validate_nbf = true;
+        validation.validate_aud = self.audience.is_some();
+        let mut required = vec!["exp"];
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        // Without it a token that does not say would pass.
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
     /// A token for development; none where that is not allowed.
     pub fn dev_token(&self, user: UserId, now_ms: i64) -> Option<String> {
         let key = self.dev.as_ref()?;
         let now = u64::try_from(now_ms / 1000).ok()?;
-        let claims = Claims {
+        let claims = Given {
             sub: user.to_string(),
             exp: now + DEV_TOKEN.as_secs(),
+            iss: self.issuer.as_deref(),
+            aud: self.audience.as_deref(),
         };
         encode(&Header::new(Algorithm::HS256), &claims, key).ok()
     }

@@ -1,5 +1,6 @@
 //! Tokens that must be refused, and those that must not.
 
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
@@ -12,6 +13,8 @@ fn settings() -> AuthSettings {
         hs256_secret: Some(Secret::new(SECRET)),
         key_file: None,
         jwks_file: None,
+        issuer: None,
+        audience: None,
         leeway: Duration::from_secs(5),
         dev_tokens: true,
     }
@@ -108,7 +111,7 @@ fn public_keys_check_es256_and_eddsa_and_are_never_secrets() {
             Err(Refused::Wrong)
         );
 
-        let mut jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&key, algorithm).unwrap();
+        let mut jwk = Jwk::from_encoding_key(&key, algorithm).unwrap();
         jwk.common.key_id = Some("one".to_owned());
         let path = folder.path().join("jwks.json");
         std::fs::write(&path, serde_json::to_vec(&json!({"keys": [jwk]})).unwrap()).unwrap();
@@ -131,6 +134,69 @@ fn public_keys_check_es256_and_eddsa_and_are_never_secrets() {
     }
 }
 
+/// Where issuer and audience are set, a token must name them; one that is good for several audiences
+/// is good here, and tokens for development have them.
+#[test]
+fn issuer_and_audience_are_checked_where_they_are_set() {
+    let authority = Authority::new(&AuthSettings {
+        issuer: Some("house".to_owned()),
+        audience: Some("chat".to_owned()),
+        ..settings()
+    })
+    .unwrap();
+    let exp = now() + 60;
+    for (iss, aud, good) in [
+        (json!("house"), json!("chat"), true),
+        (json!("house"), json!(["mail", "chat"]), true),
+        (json!("house"), json!("mail"), false),
+        (json!("yard"), json!("chat"), false),
+        (json!("house"), Value::Null, false),
+        (Value::Null, json!("chat"), false),
+    ] {
+        let mut claims = json!({"sub": "7", "exp": exp, "iss": iss, "aud": aud});
+        claims.as_object_mut().unwrap().retain(|_, v| !v.is_null());
+        let verified = authority.verify(&signed(&claims, SECRET));
+        assert_eq!(verified.is_ok(), good, "{claims}");
+    }
+    let user = UserId::new(42).unwrap();
+    let now_ms = i64::try_from(now()).unwrap() * 1000;
+    let token = authority.dev_token(user, now_ms).unwrap();
+    assert_eq!(authority.verify(&token), Ok(user));
+    // Not set: whatever a token says.
+    let authority = Authority::new(&settings()).unwrap();
+    assert_eq!(authority.verify(&token), Ok(user));
+}
+
+/// A key for encryption checks no signatures, and one of another curve is refused when it is read,
+/// not with the first token.
+#[test]
+fn keys_for_something_else_are_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    let only = |jwks: bool| AuthSettings {
+        hs256_secret: None,
+        key_file: Some(path.clone()).filter(|_| !jwks),
+        jwks_file: Some(path.clone()).filter(|_| jwks),
+        dev_tokens: false,
+        ..settings()
+    };
+    let key = EncodingKey::from_ec_pem(ES_PRIVATE.as_bytes()).unwrap();
+    let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap();
+    for (meant, good) in [
+        (PublicKeyUse::Signature, true),
+        (PublicKeyUse::Encryption, false),
+    ] {
+        jwk.common.public_key_use = Some(meant);
+        std::fs::write(&path, serde_json::to_vec(&json!({"keys": [jwk]})).unwrap()).unwrap();
+        assert_eq!(Authority::new(&only(true)).is_ok(), good);
+    }
+    std::fs::write(&path, P384_PUBLIC).unwrap();
+    let refused = Authority::new(&only(false)).err().unwrap();
+    assert!(matches!(refused, KeyError::Curve { .. }), "{refused}");
+    assert_eq!(refused.setting(), "auth.key_file");
+}
+
+const P384_PUBLIC: &str = include_str!("../../tests/keys/p384.pub");
 const ES_PRIVATE: &str = include_str!("../../tests/keys/es.pem");
 const ES_PUBLIC: &str = include_str!("../../tests/keys/es.pub");
 const ED_PRIVATE: &str = include_str!("../../tests/keys/ed.pem");
