@@ -132,17 +132,17 @@ impl Client {
         Ok(id)
     }
 
-    /// Marks a room as read up to `seq`. Dropped without a connection.
+    /// Marks a room as read up to `seq`. Dropped without a connection, and when too many wait for one that is stuck.
     pub fn read(&self, room: RoomId, seq: Seq) {
         self.pass(ClientFrame::Read { room, seq });
     }
 
-    /// Shows that this user is typing. Dropped without a connection.
+    /// Shows that this user is typing. Dropped as [`Client::read`].
     pub fn typing(&self, room: RoomId) {
         self.pass(ClientFrame::Typing { room });
     }
 
-    /// Follows these users' presence. Dropped without a connection.
+    /// Follows these users' presence. Dropped as [`Client::read`].
     pub fn watch(&self, users: Vec<UserId>) {
         self.pass(ClientFrame::Watch { users });
     }
@@ -185,10 +185,7 @@ impl Client {
     }
 
     fn pass(&self, frame: ClientFrame) {
-        let mut state = self.shared.lock();
-        if state.connected {
-            state.passing.push(frame);
-            drop(state);
+        if self.shared.lock().pass(frame) {
             self.shared.wake.notify_one();
         }
     }

@@ -22,8 +22,11 @@ pub struct Options {
     pub outbox: usize,
     /// An unanswered command is sent again after this.
     pub resend_after: Duration,
-    /// How long connecting and greeting may take.
+    /// How long connecting may take.
     pub connect_timeout: Duration,
+    /// How long a server that is connected to may be silent before it greets: it may be reading what was missed, for
+    /// many at once. Pings count as a sign of life.
+    pub greeting_timeout: Duration,
     /// The first window of the jitter.
     pub backoff: Duration,
     /// Its widest window.
@@ -45,6 +48,7 @@ impl Options {
             outbox: 1_000,
             resend_after: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
+            greeting_timeout: Duration::from_secs(30),
             backoff: Duration::from_millis(100),
             backoff_cap: Duration::from_secs(10),
             stable_after: Duration::from_secs(1),

@@ -1,7 +1,7 @@
 //! What the handle and the connection's task share.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,6 +10,9 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::outbox::{Ask, Due, Outbox};
+
+/// Read marks and typing that wait for a socket that takes nothing at the moment.
+const PASSING: usize = 64;
 
 /// Shared by the handle, which adds, and the task, which writes. No channel: commands wait in the outbox anyway, and a
 /// channel per connection costs more than an idle connection may.
@@ -27,8 +30,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) outbox: Outbox,
-    /// Read marks and typing: worth nothing later, so dropped with the connection.
-    pub(crate) passing: Vec<ClientFrame>,
+    /// Read marks and typing: worth nothing later, so dropped with the connection. At most [`PASSING`]: the oldest goes.
+    passing: VecDeque<ClientFrame>,
     /// The last number seen, by room.
     pub(crate) cursors: BTreeMap<RoomId, Seq>,
     pub(crate) connected: bool,
@@ -38,7 +41,7 @@ impl Shared {
     pub(crate) fn new(outbox: Outbox, cursors: BTreeMap<RoomId, Seq>) -> Self {
         let state = State {
             outbox,
-            passing: Vec::new(),
+            passing: VecDeque::new(),
             cursors,
             connected: false,
         };
@@ -59,11 +62,28 @@ impl Shared {
 impl State {
     /// Takes what is to be written now, and says when to ask again.
     pub(crate) fn take(&mut self, now: Instant) -> (Vec<ClientFrame>, Option<Instant>) {
-        let mut frames = std::mem::take(&mut self.passing);
+        let mut frames: Vec<_> = self.passing.drain(..).collect();
         if self.outbox.next_due(now).is_some_and(|due| due <= now) {
             frames.extend(self.outbox.due(now).into_iter().map(frame));
         }
         (frames, self.outbox.next_due(now))
+    }
+
+    /// Keeps what is worth something only now; true when there is a connection to write it to.
+    pub(crate) fn pass(&mut self, frame: ClientFrame) -> bool {
+        if self.connected {
+            if self.passing.len() >= PASSING {
+                self.passing.pop_front();
+            }
+            self.passing.push_back(frame);
+        }
+        self.connected
+    }
+
+    /// The connection has ended, and with it what was only for it.
+    pub(crate) fn disconnected(&mut self) {
+        self.connected = false;
+        self.passing.clear();
     }
 
     pub(crate) fn saw(&mut self, room: RoomId, seq: Seq) {
@@ -104,5 +124,35 @@ fn frame(due: Due) -> ClientFrame {
             id,
             retry,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn typing(room: i64) -> ClientFrame {
+        let room = RoomId::new(room).unwrap();
+        ClientFrame::Typing { room }
+    }
+
+    /// I9: what passes is bounded while a socket takes nothing, and gone with it.
+    #[test]
+    fn i9_the_newest_that_passes_is_kept_and_only_while_connected() {
+        let outbox = Outbox::new(1, Duration::from_secs(10));
+        let shared = Shared::new(outbox, BTreeMap::new());
+        let mut state = shared.lock();
+        assert!(!state.pass(typing(1)));
+        state.connected = true;
+        for room in 1..=100 {
+            assert!(state.pass(typing(room)));
+        }
+        let (frames, _) = state.take(Instant::now());
+        assert_eq!(frames, (37..=100).map(typing).collect::<Vec<_>>());
+        state.pass(typing(1));
+        state.disconnected();
+        assert_eq!(state.take(Instant::now()).0, []);
     }
 }

@@ -63,9 +63,9 @@ impl Task {
 
     pub(crate) async fn run(mut self) {
         loop {
-            let mut session = Session::new(self.options.connect_timeout);
+            let mut session = Session::new(self.options.greeting_timeout);
             let cause = self.connection(&mut session).await;
-            self.shared.lock().connected = false;
+            self.shared.lock().disconnected();
             let now = Instant::now();
             if session.greeted.is_some() {
                 self.lost_at = Some(now);
@@ -124,6 +124,7 @@ impl Task {
             Ok(Err(error)) => return Ending::Broken(error),
             Err(_) => return Ending::Broken(format!("{url}: no connection in time")),
         };
+        session.heard = Instant::now();
         let result = self.converse(&mut socket, session, &url).await;
         let Err(ending) = result;
         if matches!(ending, Ending::Asked | Ending::Closed { .. }) {
@@ -142,22 +143,19 @@ impl Task {
     ) -> Result<std::convert::Infallible, Ending> {
         let (token, device) = (self.options.token.clone(), self.options.device.clone());
         let cursors = self.shared.lock().cursors.clone();
-        socket::feed(
-            socket,
-            &ClientFrame::Hello {
-                token,
-                device,
-                cursors,
-            },
-        )
-        .await
-        .map_err(broken)?;
-        socket.flush().await.map_err(broken)?;
         let shared = Arc::clone(&self.shared);
+        let hello = ClientFrame::Hello {
+            token,
+            device,
+            cursors,
+        };
+        write(socket, &[hello], session, &shared).await?;
         let mut alarm = std::pin::pin!(sleep_until(session.silent_at()));
         loop {
             let due = if session.greeted.is_some() {
-                write_due(&shared, socket).await?
+                let (frames, next) = shared.lock().take(Instant::now());
+                write(socket, &frames, session, &shared).await?;
+                next
             } else {
                 None
             };
@@ -345,16 +343,30 @@ impl Task {
     }
 }
 
-/// Writes what is due, in one go; says when to look again.
-async fn write_due(shared: &Shared, socket: &mut Socket) -> Result<Option<Instant>, Ending> {
-    let (frames, next) = shared.lock().take(Instant::now());
-    if !frames.is_empty() {
-        for frame in &frames {
-            socket::feed(socket, frame).await.map_err(broken)?;
-        }
-        socket.flush().await.map_err(broken)?;
+/// Writes them in one go. A server that takes nothing for so long that it counts as silent ends it: nothing is heard while
+/// this waits.
+async fn write(
+    socket: &mut Socket,
+    frames: &[ClientFrame],
+    session: &Session,
+    shared: &Shared,
+) -> Result<(), Ending> {
+    if frames.is_empty() {
+        return Ok(());
     }
-    Ok(next)
+    let write = async {
+        for frame in frames {
+            socket::feed(socket, frame).await?;
+        }
+        socket.flush().await
+    };
+    tokio::select! {
+        // First: what can be written at once arms no timer.
+        biased;
+        written = write => written.map_err(broken),
+        () = shared.stop.cancelled() => Err(Ending::Asked),
+        () = sleep_until(session.silent_at()) => Err(Ending::Silent),
+    }
 }
 
 impl Session {

@@ -137,7 +137,7 @@ fn welcome_with(heartbeat_ms: u64, cursors: BTreeMap<RoomId, Seq>) -> ServerFram
         body_bytes: 1,
         frame_bytes: 1,
         rate_per_second: 20,
-        rate_burst: 20,
+        rate_burst: 100,
         replay_room: 1,
         replay_total: 1,
     };
@@ -206,6 +206,10 @@ impl Peer {
             .send(Message::Text(Utf8Bytes::try_from(frame).unwrap()))
             .await
             .unwrap();
+    }
+
+    pub(crate) async fn ping(&mut self) {
+        self.socket.send(Message::Ping(Bytes::new())).await.unwrap();
     }
 
     pub(crate) async fn close(&mut self, code: CloseCode) {

@@ -4,13 +4,20 @@ use std::time::Duration;
 
 use client::{Ending, Event};
 use protocol::{CloseCode, ServerFrame};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::gateway::{Gateway, connect, options, until, welcome};
+use crate::gateway::{Gateway, Peer, connect, options, room, until, welcome};
 
 fn retry_in(event: &Event) -> Option<Duration> {
     match event {
         Event::Disconnected { retry_in, .. } => Some(*retry_in),
+        _ => None,
+    }
+}
+
+fn ending(event: &Event) -> Option<Ending> {
+    match event {
+        Event::Disconnected { cause, .. } => Some(cause.clone()),
         _ => None,
     }
 }
@@ -116,7 +123,7 @@ async fn who_is_replaced_does_not_fight_for_its_place() {
     );
     assert!(events.next().await.is_none());
     assert_eq!(
-        client.send(crate::gateway::room(), "x"),
+        client.send(room(), "x"),
         Err(client::SendError::Stopped)
     );
 }
@@ -128,11 +135,62 @@ async fn a_silent_gateway_is_left() {
     let (_client, mut events) = connect(vec![gateway.url()]);
     let mut peer = gateway.accept().await;
     peer.tell(&welcome(20)).await;
-    let cause = until(&mut events, |event| match event {
-        Event::Disconnected { cause, .. } => Some(cause.clone()),
-        _ => None,
-    });
-    assert_eq!(cause.await, Ending::Silent);
+    assert_eq!(until(&mut events, ending).await, Ending::Silent);
+}
+
+/// Greeting takes longer than connecting may when many come at once: who leaves then comes again, and makes it worse.
+#[tokio::test]
+async fn a_greeting_that_takes_its_time_is_waited_for() {
+    let gateway = Gateway::start().await;
+    let mut options = options(vec![gateway.url()]);
+    options.connect_timeout = Duration::from_millis(500);
+    options.greeting_timeout = Duration::from_secs(2);
+    let (_client, mut events) = client::Client::connect(options);
+    let mut peer = gateway.accept().await;
+    // Longer than either limit in all; a ping says that somebody is there.
+    sleep(Duration::from_millis(1_200)).await;
+    peer.ping().await;
+    sleep(Duration::from_millis(1_200)).await;
+    peer.tell(&welcome(25_000)).await;
+    let first = events.next().await;
+    assert!(matches!(first, Some(Event::Connected(_))), "{first:?}");
+}
+
+#[tokio::test]
+async fn who_never_greets_is_left() {
+    let gateway = Gateway::start().await;
+    let mut options = options(vec![gateway.url()]);
+    options.greeting_timeout = Duration::from_millis(50);
+    let (_client, mut events) = client::Client::connect(options);
+    let _peer = gateway.accept().await;
+    assert_eq!(until(&mut events, ending).await, Ending::Silent);
+}
+
+/// More than the buffers between take, to a gateway that reads only the first of it: the client is in the middle of
+/// writing.
+async fn stuck(heartbeat_ms: u64) -> (client::Client, client::Events, Peer) {
+    let gateway = Gateway::start().await;
+    let (client, events) = connect(vec![gateway.url()]);
+    let mut peer = gateway.accept().await;
+    for _ in 0..50 {
+        client.send(room(), "\u{1F980}".repeat(100_000)).unwrap();
+    }
+    peer.tell(&welcome(heartbeat_ms)).await;
+    peer.sent().await;
+    (client, events, peer)
+}
+
+#[tokio::test]
+async fn who_takes_nothing_is_left_like_the_silent() {
+    let (_client, mut events, _peer) = stuck(400).await;
+    assert_eq!(until(&mut events, ending).await, Ending::Silent);
+}
+
+#[tokio::test]
+async fn close_ends_a_client_that_can_not_write() {
+    let (client, _events, _peer) = stuck(25_000).await;
+    let closed = timeout(Duration::from_secs(5), client.close()).await;
+    assert!(closed.is_ok(), "still writing");
 }
 
 #[tokio::test]
