@@ -1,7 +1,7 @@
 //! Frames as they leave: unchecked bytes in, WebSocket frames out, large ones in pieces.
 //!
-//! tungstenite copies a frame into its write buffer, which keeps the largest size for good
-//! (trap 14): pieces of 4 KiB keep it small. Whole [`Frame`]s rather than texts also spare a check
+//! tungstenite copies a frame into its write buffer (trap 14): pieces of 4 KiB keep that small also
+//! while a slow client takes its time. Whole [`Frame`]s rather than texts also spare a check
 //! of UTF-8 on every socket for bytes that were checked when they were made.
 
 use bytes::Bytes;

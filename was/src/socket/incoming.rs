@@ -23,13 +23,13 @@ pub(super) enum Came {
 const MAX_ERROR: usize = 200;
 
 /// Reads what the WebSocket layer gave.
-pub(super) fn read(message: Option<Result<Message, Error>>) -> Came {
+pub(super) fn read(message: Result<Message, Error>) -> Came {
     match message {
-        Some(Ok(Message::Text(text))) => decode(&text),
-        Some(Ok(Message::Binary(_))) => Came::Wrong(CloseCode::Unsupported),
-        Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Came::Alive,
-        Some(Ok(Message::Close(_))) | None => Came::Gone,
-        Some(Err(error)) => match error {
+        Ok(Message::Text(text)) => decode(&text),
+        Ok(Message::Binary(_)) => Came::Wrong(CloseCode::Unsupported),
+        Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Came::Alive,
+        Ok(Message::Close(_)) => Came::Gone,
+        Err(error) => match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => Came::Wrong(CloseCode::TooBig),
             Error::Utf8(_) => Came::Wrong(CloseCode::NotUtf8),
             Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Came::Gone,

@@ -2,9 +2,10 @@
 
 mod fragment;
 mod incoming;
+mod line;
 mod listener;
 mod mailbox;
-mod measured;
+mod place;
 mod task;
 mod upgrade;
 

@@ -6,30 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::FutureExt as _;
 use protocol::{Address, ClientFrame, CloseCode};
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::fragment::{PIECE, pieces};
 use super::incoming::{Came, read};
+use super::line::Line;
 use super::mailbox::{Item, Mailbox};
-use super::measured::Measured;
 use crate::gateway::{Gateway, Identity};
 use crate::session::{Hello, Input, Output, Session};
 
-pub(super) type Socket = WebSocketStream<Measured<TcpStream>>;
+type Socket = Line<TcpStream>;
 
 /// How long one batch of frames may take to leave: a client that reads nothing for so long is gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// How long the close may take, once it is decided.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-/// Above this a payload is kept for one more poll: the read buffer then begins anew, small, rather
-/// than growing into the payload's memory for good (trap 14).
-const LARGE: usize = 1024;
 
 /// Why a socket ends.
 enum End {
@@ -51,7 +47,7 @@ struct Served {
 }
 
 /// Serves a socket until it ends; then the session leaves the registry and its route is removed.
-pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Box<Socket>) {
+pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Socket) {
     gateway.observed.sockets.inc();
     let address = Address::new_v4();
     let seed = address.as_u64_pair().0;
@@ -65,10 +61,15 @@ pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Box<Socket>) {
     };
     let end = served.run(&mut socket).await;
     served.leave();
-    if let End::Close(code) = end {
-        served.gateway.observed.close(code);
-        // What can't be said in time is not said: the client is told by the end of the stream.
-        let _ = tokio::time::timeout(CLOSE_WITHIN, close(&mut socket, code)).await;
+    match end {
+        End::Close(code) => {
+            served.gateway.observed.close(code);
+            // What can't be said in time is not said: the client is told by the end of the stream.
+            // Boxed, as whatever is not awaited while the socket is idle: idle sockets are many.
+            let _ = tokio::time::timeout(CLOSE_WITHIN, Box::pin(close(&mut socket, code))).await;
+        }
+        // The answer to a close, if there was one; there is nothing to wait for.
+        End::Gone => drop(socket.flush().now_or_never()),
     }
     served.gateway.observed.sockets.dec();
 }
@@ -77,38 +78,20 @@ impl Served {
     async fn run(&mut self, socket: &mut Socket) -> End {
         let mut wake = self.session.deadline();
         let mut sleep = pin!(tokio::time::sleep_until(wake.into()));
-        let mut large: Option<Bytes> = None;
         loop {
             tokio::select! {
                 () = self.mailbox.ready() => self.take_mail(),
-                message = socket.next() => {
-                    large = large_payload(message.as_ref());
-                    match read(message) {
-                        Came::Gone => return End::Gone,
-                        came => self.came(came),
-                    }
-                }
+                message = socket.next() => match read(message) {
+                    Came::Gone => return End::Gone,
+                    came => self.came(came),
+                },
                 () = &mut sleep => self.step(Input::Tick),
             }
-            match self.carry(socket).await {
-                Ok(None) => {}
-                Ok(Some(code)) => return End::Close(code),
-                Err(end) => return end,
-            }
-            if let Some(payload) = large.take() {
-                // Polled once while the payload is alive: see LARGE.
-                let next = futures_util::poll!(socket.next());
-                drop(payload);
-                if let std::task::Poll::Ready(message) = next {
-                    match read(message) {
-                        Came::Gone => return End::Gone,
-                        came => self.came(came),
-                    }
-                    match self.carry(socket).await {
-                        Ok(None) => {}
-                        Ok(Some(code)) => return End::Close(code),
-                        Err(end) => return end,
-                    }
+            if !self.out.is_empty() {
+                match Box::pin(self.carry(socket)).await {
+                    Ok(None) => {}
+                    Ok(Some(code)) => return End::Close(code),
+                    Err(end) => return end,
                 }
             }
             if self.session.deadline() != wake || sleep.is_elapsed() {
@@ -198,9 +181,6 @@ impl Served {
     /// Carries out what the session wants, in order; frames leave together in one flush. Returns
     /// the code when the session closes.
     async fn carry(&mut self, socket: &mut Socket) -> Result<Option<CloseCode>, End> {
-        if self.out.is_empty() {
-            return Ok(None);
-        }
         let mailbox = Arc::clone(&self.mailbox);
         let out = std::mem::take(&mut self.out);
         // A write that blocks is given up for when the mailbox overflows meanwhile.
@@ -303,8 +283,8 @@ impl Served {
     }
 }
 
-/// Buffers a frame. Pieces of a large one leave one by one: the write buffer keeps the most that it
-/// ever held (trap 14).
+/// Buffers a frame. Pieces of a large one leave one by one: of what waits for a slow client only a
+/// piece is copied (trap 14).
 async fn feed(socket: &mut Socket, frame: Bytes) -> Result<(), Error> {
     let large = frame.len() > PIECE;
     for piece in pieces(frame) {
@@ -323,15 +303,24 @@ async fn close(socket: &mut Socket, code: CloseCode) {
         code: WireCode::from(code.code()),
         reason: code.reason().into(),
     };
-    if socket.send(Message::Close(Some(frame))).await.is_err() {
+    if socket.feed(Message::Close(Some(frame))).await.is_err() {
         return;
     }
-    while let Some(Ok(_)) = socket.next().await {}
+    while socket.next().await.is_ok() {}
 }
 
-fn large_payload(message: Option<&Result<Message, Error>>) -> Option<Bytes> {
-    match message {
-        Some(Ok(Message::Text(text))) if text.len() > LARGE => Some(Bytes::from(text.clone())),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, F: Future>(_: fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Trap 14: what is kept for every socket, idle or not; see also `tests/it/memory.rs`.
+    #[test]
+    fn trap_14_a_socket_is_small() {
+        let task = size_of_future(serve);
+        assert!(task <= 900, "{task} bytes");
     }
 }

@@ -13,14 +13,12 @@ use http::header::{
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
+use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use protocol::MAX_FRAME_BYTES;
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use super::measured::Measured;
+use super::line::Line;
 use super::task::serve;
 use crate::gateway::Gateway;
 use crate::rest::Problem;
@@ -76,23 +74,12 @@ pub async fn upgrade(
                 return;
             }
         };
-        // The bare stream: hyper's box and buffer are not needed any more.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+        let Some(line) = line_of(upgraded) else {
             tracing::error!("the connection is not the listener's");
             return;
         };
-        let begun = parts.read_buf.to_vec();
-        let stream = Measured::new(parts.io.into_inner(), &begun);
-        let config = WebSocketConfig::default()
-            .read_buffer_size(1024)
-            .write_buffer_size(8 * 1024)
-            .max_write_buffer_size(64 * 1024)
-            .max_frame_size(Some(MAX_FRAME_BYTES))
-            .max_message_size(Some(MAX_FRAME_BYTES));
-        let socket =
-            WebSocketStream::from_partially_read(stream, begun, Role::Server, Some(config)).await;
         // Boxed: a future keeps a second place for each argument that it takes by value.
-        serve(serving, Box::new(socket)).await;
+        Box::pin(serve(serving, line)).await;
     });
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
         .map_err(|_| Problem::unavailable("no answer to this key"))?;
@@ -108,6 +95,12 @@ pub async fn upgrade(
         );
     }
     Ok(response)
+}
+
+/// The bare stream; hyper's box and its buffer of 8 KiB end here, not with the socket.
+fn line_of(upgraded: Upgraded) -> Option<Line<TcpStream>> {
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some(Line::new(parts.io.into_inner(), &parts.read_buf))
 }
 
 fn has_word(headers: &HeaderMap, name: &HeaderName, word: &str) -> bool {
