@@ -191,3 +191,32 @@ rootLogger.appenderRef.console.ref=console
 logger.start.name=kafka.server.KafkaRaftServer
 logger.start.level=info
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `compose.yaml` says that its broker has these settings.
+    #[test]
+    fn compose_has_the_same_settings() {
+        const ITS_OWN: [&str; 4] = [
+            "node.id",
+            "listeners",
+            "controller.quorum.voters",
+            "log.dirs",
+        ];
+        let compose = include_str!("../../../compose.yaml").replace('"', "");
+        let ports = Ports {
+            clients: 1,
+            controller: 2,
+        };
+        for line in settings(1, ports, &[ports], Path::new("data")).lines() {
+            let (key, value) = line.split_once('=').unwrap();
+            let there = format!("KAFKA_{}: {value}", key.to_uppercase().replace('.', "_"));
+            assert!(
+                ITS_OWN.contains(&key) || compose.lines().any(|line| line.trim() == there),
+                "no {there}"
+            );
+        }
+    }
+}

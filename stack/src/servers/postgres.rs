@@ -173,3 +173,23 @@ fn folder_of(user: User) -> io::Result<PathBuf> {
     debug_assert_eq!(fs::metadata(&folder)?.uid(), user.uid);
     Ok(folder)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `compose.yaml` says that its database has these settings.
+    #[test]
+    fn compose_has_the_same_settings() {
+        let compose = include_str!("../../../compose.yaml");
+        let own = ["listen_addresses", "port", "unix_socket_directories"];
+        for setting in settings(1) {
+            let (key, _) = setting.split_once('=').unwrap();
+            let there = format!("- -c{setting}");
+            assert!(
+                own.contains(&key) || compose.lines().any(|line| line.trim() == there),
+                "no {there}"
+            );
+        }
+    }
+}
