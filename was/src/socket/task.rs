@@ -240,11 +240,11 @@ impl Served {
             Output::Refused(code) => observed.refuse(code),
             Output::Produce(command) => gateway.produce(&command, mailbox),
             Output::Signal(signal) => gateway.commands.signal(&signal),
-            Output::Register(user) => {
-                gateway
-                    .registry
-                    .enter(user, self.session.address(), mailbox);
-                observed.sessions.inc();
+            Output::Register(_) => {
+                if let Some(identity) = &self.identity {
+                    gateway.enter(identity, mailbox);
+                    observed.sessions.inc();
+                }
             }
             Output::WriteRoute => {
                 if let Some(identity) = &self.identity {
