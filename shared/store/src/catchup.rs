@@ -77,7 +77,8 @@ pub struct RoomCatchUp {
     pub gap: Option<(Seq, Seq)>,
     /// What was missed, by seq; the newest when there is a gap.
     pub events: Vec<Event>,
-    /// The members' read marks, the user's own included; empty unless asked for.
+    /// The members' read marks, the user's own included; empty unless asked for, in rooms of more
+    /// than 100 members, and beyond 1,000 in all.
     pub marks: Vec<(UserId, Seq)>,
 }
 

@@ -91,11 +91,30 @@ sized as (
     from sized
     where octets <= $10
     group by req, room_id
+),
+-- Marks of small rooms, and not too many of all (I9): the rooms that have least are served first.
+marked as (
+    select s.req, s.room_id, k.users, k.uptos,
+           sum(k.found) over (partition by s.req order by k.found, s.room_id) as total
+    from shared s
+    cross join lateral (
+        select count(*) as members, count(k.user_id) as found,
+               array_agg(k.user_id order by k.user_id) filter (where k.user_id is not null) as users,
+               array_agg(k.upto order by k.user_id) filter (where k.user_id is not null) as uptos
+        from (
+            select p.user_id
+            from membership p
+            where p.room_id = s.room_id and p.left_seq is null
+            limit 101
+        ) p
+        left join read_mark k on k.room_id = s.room_id and k.user_id = p.user_id
+    ) k
+    where s.want_marks and s.left_seq is null and k.members <= 100
 )
 select s.req, s.room_id, s.kind, s.joined_seq, s.left_seq, s.head, s.base, s.clamped,
        s.missed, s.first_missed,
        e.seqs, e.senders, e.ids, e.kinds, e.ats, e.contents,
-       k.mark_users, k.mark_uptos
+       k.users as mark_users, k.uptos as mark_uptos
 from shared s
 left join replayed r on r.req = s.req and r.room_id = s.room_id
 left join lateral (
@@ -111,16 +130,17 @@ left join lateral (
                     else message_seen(s.room_id, m.seq, m.content, m.first, s.firsts, s.lasts)
                end as content
         from (select f, l from unnest(s.firsts, s.lasts) as u (f, l) where r.since is not null) u
-        join message m
-            on m.room_id = s.room_id
-           and m.seq >= greatest(u.f, r.since)
-           and m.seq <= coalesce(u.l, s.head)
+        -- The limit keeps the look-up by seq, whatever the planner believes about the room's size.
+        cross join lateral (
+            select m.seq, m.sender_id, m.client_id, m.kind, m.at_ms, m.content, m.first
+            from message m
+            where m.room_id = s.room_id
+              and m.seq >= greatest(u.f, r.since)
+              and m.seq <= coalesce(u.l, s.head)
+            order by m.seq desc
+            limit s.allowed
+        ) m
     ) x
 ) e on true
-left join lateral (
-    select array_agg(k.user_id order by k.user_id) as mark_users,
-           array_agg(k.upto order by k.user_id) as mark_uptos
-    from read_mark k
-    where k.room_id = s.room_id and s.want_marks and s.left_seq is null
-) k on true
+left join marked k on k.req = s.req and k.room_id = s.room_id and k.total <= 1000
 order by s.req, s.room_id

@@ -292,6 +292,39 @@ async fn read_marks_come_when_asked_for() {
     assert_eq!(ask(store, asked).await[0].marks, expected);
 }
 
+/// I9: marks are bounded by themselves, as they come beside the events.
+#[tokio::test]
+async fn i9_read_marks_are_bounded() {
+    let place = Place::new().await;
+    let store = &place.store;
+    let mut writer = Writer::claim(store, "a", 0).await;
+    let mut marks = Vec::new();
+    for (n, members) in [(1, 101), (2, 2)]
+        .into_iter()
+        .chain((3..=14).map(|n| (n, 90)))
+    {
+        let members: Vec<_> = (1..=members).map(user).collect();
+        writer.create(room(n), &members);
+        marks.extend(members.into_iter().map(|user| (room(n), user, seq(1))));
+    }
+    writer.remove(room(2), user(1), user(2));
+    writer.commit().await;
+    marks.push((room(2), user(1), seq(2)));
+    store.raise_marks(&marks).await.unwrap();
+    let asked = CatchUpRequest {
+        marks: true,
+        ..request(user(1), &[])
+    };
+    let rooms = ask(store, asked).await;
+    let counts: Vec<_> = rooms.iter().map(|room| room.marks.len()).collect();
+    // One too large; one whose other member has left; of the rest as many as fit into 1,000.
+    let mut expected = vec![0, 1];
+    expected.extend([90; 11]);
+    expected.push(0);
+    assert_eq!(counts, expected);
+    assert_eq!(rooms[1].marks, [(user(1), seq(2))]);
+}
+
 /// One statement for many sessions: each gets what it would get alone, in its place.
 #[tokio::test]
 async fn sessions_that_share_a_query_do_not_mix() {
