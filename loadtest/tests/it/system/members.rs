@@ -12,7 +12,7 @@ fn status(result: Result<impl std::fmt::Debug, RestError>) -> u16 {
     result.unwrap_err().status().unwrap()
 }
 
-/// I12: who is no member can't send, read history or see the room; a room that does not exist looks alike.
+/// I12: who is no member can't send, read history or see the room, and hears nothing of it while it goes on; a room that does not exist looks alike.
 #[tokio::test(flavor = "multi_thread")]
 async fn i12_a_stranger_can_do_nothing() {
     let mut bench = Bench::shared(2, 1).await;
@@ -38,22 +38,37 @@ async fn i12_a_stranger_can_do_nothing() {
         "intruder",
     );
     let (client, mut events) = client::Client::connect(options);
-    for room in [room, nowhere] {
+    // Whatever reached the stranger stands before the answer: it comes over the same home.
+    let mut is_refused = async |room| {
         let id = client.send(room, "let me in").unwrap();
         let code = tokio::time::timeout(Duration::from_secs(10), async {
             loop {
                 match events.next().await.unwrap() {
                     Event::Rejected { id: of, code, .. } if of == id => break code,
-                    Event::Message(message) => panic!("a stranger received {message:?}"),
-                    _ => {}
+                    Event::Connected(_) | Event::Accepted { .. } => {}
+                    other => panic!("a stranger received {other:?}"),
                 }
             }
         })
         .await
         .unwrap();
         assert_eq!(code, RejectCode::NotMember);
-    }
-    assert_eq!(bench.seqs(0, 0, room).await, [1, 2], "nothing was stored");
+    };
+    is_refused(room).await;
+    is_refused(nowhere).await;
+    // The members go on, one of them on the stranger's own gateway.
+    let member = bench.scenario.session(0).client().unwrap();
+    member.typing(room);
+    member.read(room, Seq::new(2).unwrap());
+    bench.scenario.say(0, 0, "between us").unwrap();
+    bench.scenario.say(1, 0, "yes").unwrap();
+    bench.settle_well().await;
+    is_refused(room).await;
+    assert_eq!(
+        bench.seqs(0, 0, room).await,
+        [1, 2, 3, 4],
+        "nothing of the stranger's was stored"
+    );
 }
 
 /// I12: a removed member sees its removal and nothing after it, live and in history; who comes back sees
