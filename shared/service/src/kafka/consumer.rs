@@ -22,6 +22,8 @@ use super::{KafkaError, KafkaSettings, Watermarks};
 
 /// One question to the brokers; several fit into a caller's deadline.
 const ASK: Duration = Duration::from_secs(2);
+/// The longest that a commit is waited for.
+const COMMIT: Duration = Duration::from_secs(5);
 /// Between two questions.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -36,6 +38,9 @@ pub(super) struct Shared {
     native: Arc<BaseConsumer<Logging>>,
     brokers: String,
     added: Mutex<Added>,
+    /// Held by a commit until librdkafka is done with it, which may be after its caller gave up: an
+    /// earlier one can't come after a later one, and only one thread is blocked.
+    committing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Consumer {
@@ -68,6 +73,7 @@ impl Consumer {
             native: Arc::new(native),
             brokers: settings.brokers.clone(),
             added: Mutex::default(),
+            committing: Arc::default(),
         });
         serve_events(name, &shared)?;
         Ok(Self(shared))
@@ -146,7 +152,8 @@ impl Consumer {
     }
 
     /// Commits where to read next, for several partitions of a topic at once. A failed commit is
-    /// to be counted and repeated with the next, never fatal.
+    /// to be counted and repeated with the next, never fatal. One that is not answered in 5 s fails,
+    /// though it may still arrive.
     pub async fn commit(&self, topic: &str, next: &[(i32, i64)]) -> Result<(), KafkaError> {
         if next.is_empty() {
             return Ok(());
@@ -157,15 +164,28 @@ impl Consumer {
             list.add_partition_offset(topic, *partition, Offset::Offset(*offset))
                 .map_err(|error| refused(&asked, &error))?;
         }
-        let native = Arc::clone(&self.0.native);
-        let done =
-            tokio::task::spawn_blocking(move || native.commit(&list, CommitMode::Sync)).await;
-        match done {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(refused(&asked, &error)),
-            Err(_) => Err(KafkaError::Refused {
+        let (native, turn) = (Arc::clone(&self.0.native), Arc::clone(&self.0.committing));
+        let done = tokio::time::timeout(COMMIT, async {
+            let turn = turn.lock_owned().await;
+            let commit = move || {
+                let done = native.commit(&list, CommitMode::Sync);
+                drop(turn);
+                done
+            };
+            tokio::task::spawn_blocking(commit).await
+        });
+        match done.await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(refused(&asked, &error)),
+            Ok(Err(_)) => Err(KafkaError::Refused {
                 asked,
                 message: "the call was dropped".to_owned(),
+            }),
+            Err(_) => Err(KafkaError::Unreachable {
+                brokers: self.0.brokers.clone(),
+                asked,
+                waited: COMMIT,
+                last: "no answer".to_owned(),
             }),
         }
     }

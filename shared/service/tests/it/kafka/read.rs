@@ -1,6 +1,8 @@
 use std::time::{Duration, Instant};
 
-use service::kafka::{FeedError, KafkaError, Start, Watermarks, start_offset};
+use service::kafka::{
+    Consumer, FeedError, KafkaError, KafkaSettings, Start, Watermarks, start_offset,
+};
 
 use super::place::{PATIENCE, Place, next, text};
 
@@ -46,6 +48,27 @@ async fn commits_are_found_by_the_next_reader_of_the_group() {
         let committed = second.committed(&topic, partition, PATIENCE).await.unwrap();
         assert_eq!(committed, expected, "partition {partition}");
     }
+}
+
+/// librdkafka waits for an answer for as long as it takes; who commits does not, nor does who
+/// commits while that one still waits.
+#[tokio::test]
+async fn a_commit_that_nobody_answers_fails_in_time() {
+    // Takes connections and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let brokers = silent.local_addr().unwrap().to_string();
+    let settings = KafkaSettings::plain(brokers, "silent-");
+    let consumer = Consumer::start(&settings, "test", "test").unwrap();
+    let began = Instant::now();
+    let (one, other) = tokio::join!(
+        consumer.commit("silent-chat-send", &[(0, 7)]),
+        consumer.commit("silent-chat-send", &[(0, 8)]),
+    );
+    for failed in [one, other] {
+        let failed = failed.unwrap_err();
+        assert!(matches!(failed, KafkaError::Unreachable { .. }), "{failed}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(8));
 }
 
 /// Lanes come and go under load: nothing lost, doubled or out of order, in none of them.
