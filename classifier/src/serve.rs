@@ -132,7 +132,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         rules: Rules {
             group_limit: settings.group_limit,
         },
-        topic: topics.send().to_string(),
+        topics,
         metrics: ClassifierMetrics::new(&metrics),
         stop: lifecycle.drain().clone(),
     });

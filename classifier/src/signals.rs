@@ -1,5 +1,5 @@
 //! Typing and read marks: from `chat-signal` to the members who are connected. They have no seq and
-//! no part in I5; what is lost of them is lost.
+//! no part in I5; what is lost of them is lost. What is no signal goes to `chat-dlq` (I11).
 //!
 //! Read marks are stored first (highest wins, never above the head), coalesced: of many marks of one
 //! user in one room only the highest of a window is written.
@@ -17,17 +17,17 @@ use store::{StoreError, StoredRoom};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
-use crate::pipeline::backoff::Backoff;
+use crate::pipeline::backoff::{Backoff, Stopped};
+use crate::pipeline::burial::burial;
 use crate::pipeline::context::Context;
+use crate::pipeline::queue::{acknowledged, queue_all};
 use crate::ports::{
     Feed, Incoming, Lanes, Ledger, LogError, Outgoing, Outside, Publish, Sink, Source,
 };
-use window::Window;
+use window::{Poison, Window};
 
 /// How long signals are collected before they are stored and sent together.
 const WINDOW: Duration = Duration::from_millis(50);
-/// The most that one window takes.
-const MAX_SIGNALS: usize = 2_000;
 /// Between two tries to open what can't be read.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Between two commits of where to read on.
@@ -117,7 +117,7 @@ impl<O: Outside> Signals<O> {
         let mut window = Window::default();
         self.take(&mut window, lane, record);
         let end = Instant::now() + WINDOW;
-        while window.taken() < MAX_SIGNALS {
+        while !window.is_full() {
             let Ok((lane, record)) = timeout_at(end, first(&mut self.feeds)).await else {
                 break;
             };
@@ -130,8 +130,7 @@ impl<O: Outside> Signals<O> {
         match record {
             Ok(record) => {
                 self.next.insert(lane, record.offset + 1);
-                let payload = record.payload.as_deref().unwrap_or_default();
-                window.take(payload, self.clock.wall_ms());
+                window.take(lane, record, self.clock.wall_ms());
             }
             Err(error) => {
                 // The lane's commands go on; its signals are opened again soon.
@@ -146,12 +145,19 @@ impl<O: Outside> Signals<O> {
         if let Some(frames) = self.frames(&window).await {
             self.send(frames).await;
         }
+        if bury(&self.context, &window.poison).await.is_err() {
+            // Not noted as read: buried when they are read again.
+            return;
+        }
         let count = |outcome, n| {
             let counter = self.context.metrics.signals.with_label_values(&[outcome]);
             counter.inc_by(n);
         };
         count("stale", window.stale);
-        count("undecodable", window.undecodable);
+        count(
+            "undecodable",
+            u64::try_from(window.poison.len()).unwrap_or(0),
+        );
         count("coalesced", window.coalesced);
         if self.commits.elapsed() >= COMMITS {
             self.commits = Instant::now();
@@ -250,6 +256,18 @@ impl<O: Outside> Signals<O> {
             }
         }
     }
+}
+
+/// Sends what is no signal to `chat-dlq`.
+async fn bury<O: Outside>(context: &Context<O>, poison: &[Poison]) -> Result<(), Stopped> {
+    let topic = context.topics.signal();
+    let letters = poison.iter().map(|Poison { lane, raw, reason }| {
+        context.metrics.dead_letter(*reason);
+        burial(topic, *lane, raw, *reason)
+    });
+    let letters: Vec<Outgoing> = letters.collect();
+    let queued = queue_all(context, letters).await?;
+    acknowledged(context, queued).await
 }
 
 /// Asks Postgres until it answers. None: it refuses, or the process stops.

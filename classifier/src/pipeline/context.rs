@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use protocol::{Home, UserId};
+use service::kafka::Topics;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::ClassifierMetrics;
@@ -34,8 +35,8 @@ pub struct Context<O: Outside> {
     pub homes: i32,
     /// What an operator set.
     pub rules: Rules,
-    /// The name of `chat-send`, for `chat-dlq`.
-    pub topic: String,
+    /// The names of the topics, for `chat-dlq`.
+    pub topics: Topics,
     /// Counts and times.
     pub metrics: ClassifierMetrics,
     /// Cancelled when the process stops: nothing that fails is waited for any more.

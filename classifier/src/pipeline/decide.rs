@@ -10,7 +10,8 @@ use protocol::{
 };
 use store::{EventKey, FoundEvent, RoleChanged, StayClosed, StayOpened};
 
-use super::record::{Content, Received, awaits_stored, key_of};
+use super::burial::burial;
+use super::record::{Content, Received, UNSTORABLE, awaits_stored, key_of};
 use crate::ports::{Outgoing, Sink};
 use crate::room::{Decision, Room, Rules, decide};
 
@@ -119,7 +120,13 @@ pub fn decide_batch(records: &[Received], basis: Basis<'_>) -> Decided {
             decided.applied.insert(record.lane, record.offset());
         }
         match &record.content {
-            Content::Poison(reason) => decided.bury(record, *reason, topic, redelivered),
+            Content::Poison(reason, command) => {
+                decided.bury(record, *reason, topic, redelivered);
+                if let Some(command) = command {
+                    let (code, message) = UNSTORABLE;
+                    decided.reject(command, code, message);
+                }
+            }
             Content::Buried(command, (code, message)) => {
                 match redelivered {
                     true => decided.tally.redelivered += 1,
@@ -244,7 +251,8 @@ impl Decided {
                 self.buried.push(reason);
             }
         }
-        self.steps.push(Step::Send(record.burial(reason, topic)));
+        let letter = burial(topic, record.lane, &record.raw, reason);
+        self.steps.push(Step::Send(letter));
     }
 
     fn reject(&mut self, command: &Command, code: RejectCode, message: &str) {

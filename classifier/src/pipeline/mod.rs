@@ -9,9 +9,11 @@
 //! | [`route`] | after the commit: one record per event and home, pushes, answers |
 //! | [`queue`] | queues records: waits for room, sends again, buries what Kafka refuses |
 //! | [`settle`] | waits for the acknowledgements, in order; moves `routed` |
+//! | [`burial`] | what could not be processed, for `chat-dlq` |
 //! | [`progress`] | what worker, router and owner tell each other about a lane |
 
 pub mod backoff;
+pub mod burial;
 pub mod context;
 pub mod decide;
 pub mod fetch;

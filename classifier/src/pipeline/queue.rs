@@ -5,8 +5,8 @@
 use protocol::DlqReason;
 
 use super::backoff::{Backoff, Stopped};
+use super::burial::undeliverable;
 use super::context::Context;
-use super::record::undeliverable;
 use crate::ports::{Ack, Outgoing, Outside, Publish, PublishError, Sink};
 
 /// A record under way, kept until it is acknowledged.

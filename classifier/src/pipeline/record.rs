@@ -1,17 +1,10 @@
 //! A record of `chat-send`: a command, or poison with its reason.
 
 use bytes::Bytes;
-use protocol::{
-    BodyError, Command, CommandKind, DlqReason, Header, Invalid, Lane, Origin, RejectCode, header,
-    lane_of,
-};
-use service::kafka::MAX_RECORD_BYTES;
+use protocol::{Command, CommandKind, DlqReason, Invalid, Lane, Origin, RejectCode, lane_of};
 use store::EventKey;
 
-use crate::ports::{Incoming, Outgoing, Sink};
-
-/// What the reason and origin of a dead letter take at most, topic names included.
-const ROOM_FOR_HEADERS: usize = 2_048;
+use crate::ports::Incoming;
 
 /// One record and what it is. Kept as it came until it is committed: it may have to be decided
 /// again, or buried.
@@ -32,8 +25,8 @@ pub struct Received {
 pub enum Content {
     /// Something to decide.
     Command(Command),
-    /// Nothing that can be decided.
-    Poison(DlqReason),
+    /// Nothing that can be decided; with the command, if it is one and its origin can be told.
+    Poison(DlqReason, Option<Box<Command>>),
     /// A command that can't be processed; it is in `chat-dlq` already, and its origin is told this.
     Buried(Command, Refusal),
 }
@@ -41,13 +34,13 @@ pub enum Content {
 /// Why a command is rejected.
 pub type Refusal = (RejectCode, &'static str);
 
+/// What the origin of a command is told that is in `chat-dlq` for its content.
+pub const UNSTORABLE: Refusal = (RejectCode::Invalid, "the command can't be stored");
+
 impl Received {
     /// Reads a record of `lane`, one of `lanes`.
     pub fn read(lane: Lane, epoch: i64, lanes: i32, raw: Incoming) -> Self {
-        let content = match understand(lane, lanes, &raw) {
-            Ok(command) => Content::Command(command),
-            Err(reason) => Content::Poison(reason),
-        };
+        let content = understand(lane, lanes, &raw);
         Self {
             lane,
             epoch,
@@ -65,7 +58,7 @@ impl Received {
     pub fn command(&self) -> Option<&Command> {
         match &self.content {
             Content::Command(command) => Some(command),
-            Content::Poison(_) | Content::Buried(..) => None,
+            Content::Poison(..) | Content::Buried(..) => None,
         }
     }
 
@@ -73,57 +66,6 @@ impl Received {
     pub fn bytes(&self) -> usize {
         self.raw.payload.as_ref().map_or(0, Bytes::len)
     }
-
-    /// The record of `chat-dlq` that says why this one was not processed.
-    pub fn burial(&self, reason: DlqReason, topic: &str) -> Outgoing {
-        let place = format!("{topic}/{}", self.lane);
-        let text = |text: String| Bytes::from(text);
-        let headers: Vec<Header> = vec![
-            (
-                header::REASON,
-                Bytes::from_static(reason.as_str().as_bytes()),
-            ),
-            (header::ORIGIN_TOPIC, text(topic.to_owned())),
-            (header::ORIGIN_PARTITION, text(self.lane.to_string())),
-            (header::ORIGIN_OFFSET, text(self.raw.offset.to_string())),
-        ];
-        Outgoing {
-            sink: Sink::Dlq,
-            key: Some(text(place)),
-            headers,
-            payload: self.raw.payload.as_ref().map(cut),
-        }
-    }
-}
-
-/// The record of `chat-dlq` for one of this process's own that Kafka will never take, with the headers
-/// that say what it is; its recipients are those of its seq. None: it is a dead letter itself.
-pub fn undeliverable(record: &Outgoing) -> Option<Outgoing> {
-    let place = match record.sink {
-        Sink::Home(home) => format!("home/{home}"),
-        Sink::Push => "push".to_owned(),
-        Sink::Dlq => return None,
-    };
-    let reason = DlqReason::Undeliverable.as_str().as_bytes();
-    let named = record
-        .headers
-        .iter()
-        .filter(|(name, _)| *name != header::TO);
-    let headers = named
-        .cloned()
-        .chain([(header::REASON, Bytes::from_static(reason))]);
-    Some(Outgoing {
-        sink: Sink::Dlq,
-        key: Some(Bytes::from(place)),
-        headers: headers.collect(),
-        payload: record.payload.as_ref().map(cut),
-    })
-}
-
-/// The bytes as they came, less what would make the record with its reason larger than a record may
-/// be: a lane must not stand still before what it can't bury.
-fn cut(payload: &Bytes) -> Bytes {
-    payload.slice(..payload.len().min(MAX_RECORD_BYTES - ROOM_FOR_HEADERS))
 }
 
 /// What names a command in the store.
@@ -145,20 +87,23 @@ pub fn awaits_stored(command: &Command) -> Option<Origin> {
     }
 }
 
-fn understand(lane: Lane, lanes: i32, raw: &Incoming) -> Result<Command, DlqReason> {
+fn understand(lane: Lane, lanes: i32, raw: &Incoming) -> Content {
     let payload = raw.payload.as_deref().unwrap_or_default();
-    let command = Command::decode(payload).map_err(|invalid| match invalid {
-        Invalid::Json(_) => DlqReason::Undecodable,
-        Invalid::Version(_) => DlqReason::UnknownVersion,
-        Invalid::Content(BodyError::Empty(_) | BodyError::TooLong { .. } | BodyError::Nul(_)) => {
-            DlqReason::BadData
+    let command = match Command::decode(payload) {
+        Ok(command) => command,
+        Err(invalid) => {
+            let reason = invalid.reason();
+            return match invalid {
+                Invalid::Content { command, .. } => Content::Poison(reason, Some(command)),
+                Invalid::Json(_) | Invalid::Version(_) => Content::Poison(reason, None),
+            };
         }
-    })?;
+    };
     if raw.key.as_deref() != Some(command.key().as_bytes()) {
-        return Err(DlqReason::WrongKey);
+        return Content::Poison(DlqReason::WrongKey, None);
     }
     if lane_of(command.room, lanes) != lane {
-        return Err(DlqReason::WrongLane);
+        return Content::Poison(DlqReason::WrongLane, None);
     }
-    Ok(command)
+    Content::Command(command)
 }

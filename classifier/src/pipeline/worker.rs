@@ -12,17 +12,17 @@ use store::{AppendError, Batch, LaneAdvance, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::backoff::{Backoff, Stopped};
+use super::burial::burial;
 use super::context::{Context, LEASE};
 use super::decide::{Basis, Decided, Tally, decide_batch};
 use super::fetch::{Ask, LaneState, fetch};
 use super::progress::Progress;
 use super::queue::{acknowledged, queue_all};
-use super::record::{Content, Received, Refusal};
+use super::record::{Content, Received, Refusal, UNSTORABLE};
 use super::rooms::Rooms;
 use super::route::Committed;
 use crate::ports::{Lanes, Ledger, Outside};
 
-const UNSTORABLE: Refusal = (RejectCode::Invalid, "the command can't be stored");
 const UNREADABLE: Refusal = (
     RejectCode::Unavailable,
     "what is stored of the room can't be read: resend with the same id",
@@ -282,7 +282,7 @@ impl<O: Outside> Worker<O> {
             found: &fetched.found,
             decided_before: &decided_before,
             rules: self.context.rules,
-            topic: &self.context.topic,
+            topic: self.context.topics.send(),
         };
         Ok(decide_batch(&part.records, basis))
     }
@@ -440,8 +440,9 @@ impl<O: Outside> Worker<O> {
                 backoff.wait(&self.context.stop).await?;
                 continue;
             };
-            let burial = record.burial(reason, &self.context.topic);
-            let queued = queue_all(&self.context, [burial]).await?;
+            let topic = self.context.topics.send();
+            let letter = burial(topic, record.lane, &record.raw, reason);
+            let queued = queue_all(&self.context, [letter]).await?;
             acknowledged(&self.context, queued).await?;
             self.context.metrics.dead_letter(reason);
             record.content = Content::Buried(command.clone(), refusal);

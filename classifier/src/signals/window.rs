@@ -2,10 +2,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use protocol::{RoomId, Seq, SignalKind, SignalRecord, UserId, VERSION};
+use bytes::Bytes;
+use protocol::{DlqReason, Lane, RoomId, Seq, SignalKind, SignalRecord, UserId};
+
+use crate::ports::Incoming;
 
 /// Typing older than this is no news.
 const TYPING_MS: i64 = 5_000;
+
+/// The most records in a window.
+const MAX_SIGNALS: usize = 2_000;
+/// The most bytes of poison in a window, but for the last one.
+const MAX_POISON_BYTES: usize = 1024 * 1024;
 
 /// Signals that are stored and sent together.
 #[derive(Debug, Default)]
@@ -15,20 +23,33 @@ pub(super) struct Window {
     taken: usize,
     /// Typing that came too late.
     pub(super) stale: u64,
-    /// Not a signal.
-    pub(super) undecodable: u64,
+    /// Not signals: for `chat-dlq`.
+    pub(super) poison: Vec<Poison>,
     /// Said again, or less, within the window.
     pub(super) coalesced: u64,
 }
 
+/// A record that is no signal.
+#[derive(Debug)]
+pub(super) struct Poison {
+    /// The lane that it was read from.
+    pub(super) lane: Lane,
+    /// As it came.
+    pub(super) raw: Incoming,
+    /// Why.
+    pub(super) reason: DlqReason,
+}
+
 impl Window {
-    /// Takes one record's value; `now` in ms since 1970.
-    pub(super) fn take(&mut self, payload: &[u8], now: i64) {
+    /// Takes one record of a lane; `now` in ms since 1970.
+    pub(super) fn take(&mut self, lane: Lane, raw: Incoming, now: i64) {
         self.taken += 1;
-        let signal = match serde_json::from_slice::<SignalRecord>(payload) {
-            Ok(signal) if signal.v == VERSION => signal,
-            _ => {
-                self.undecodable += 1;
+        let payload = raw.payload.as_deref().unwrap_or_default();
+        let signal = match SignalRecord::decode(payload) {
+            Ok(signal) => signal,
+            Err(invalid) => {
+                let reason = invalid.reason();
+                self.poison.push(Poison { lane, raw, reason });
                 return;
             }
         };
@@ -50,9 +71,12 @@ impl Window {
         self.coalesced += u64::from(!news);
     }
 
-    /// How many records it holds, whatever became of them.
-    pub(super) fn taken(&self) -> usize {
-        self.taken
+    /// Whether it takes no more: so many records, whatever became of them, or so much of what is kept
+    /// as it came (I9).
+    pub(super) fn is_full(&self) -> bool {
+        let kept = self.poison.iter();
+        let sizes = kept.map(|poison| poison.raw.payload.as_ref().map_or(0, Bytes::len));
+        self.taken >= MAX_SIGNALS || sizes.sum::<usize>() >= MAX_POISON_BYTES
     }
 
     /// The highest mark of each user and room.
@@ -70,16 +94,24 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::VERSION;
 
-    fn signal(at: i64, kind: SignalKind) -> Vec<u8> {
-        serde_json::to_vec(&SignalRecord {
+    fn raw(payload: Vec<u8>) -> Incoming {
+        Incoming {
+            payload: Some(payload.into()),
+            ..Incoming::default()
+        }
+    }
+
+    fn signal(at: i64, kind: SignalKind) -> Incoming {
+        let payload = serde_json::to_vec(&SignalRecord {
             v: VERSION,
             room: RoomId::new(1).unwrap(),
             sender: UserId::new(2).unwrap(),
             at,
             kind,
-        })
-        .unwrap()
+        });
+        raw(payload.unwrap())
     }
 
     #[test]
@@ -87,7 +119,7 @@ mod tests {
         let mut window = Window::default();
         for seq in [3, 9, 5] {
             let seq = Seq::new(seq).unwrap();
-            window.take(&signal(0, SignalKind::Read { seq }), 1_000_000);
+            window.take(Lane(0), signal(0, SignalKind::Read { seq }), 1_000_000);
         }
         let marks: Vec<_> = window.marks().map(|(.., seq)| seq.get()).collect();
         assert_eq!(marks, [9]);
@@ -97,16 +129,20 @@ mod tests {
     #[test]
     fn typing_older_than_five_seconds_is_dropped() {
         let mut window = Window::default();
-        window.take(&signal(10_000, SignalKind::Typing), 15_001);
+        window.take(Lane(0), signal(10_000, SignalKind::Typing), 15_001);
         assert_eq!((window.typing().count(), window.stale), (0, 1));
-        window.take(&signal(10_000, SignalKind::Typing), 15_000);
+        window.take(Lane(0), signal(10_000, SignalKind::Typing), 15_000);
         assert_eq!(window.typing().count(), 1);
     }
 
+    /// I9: what is kept to be buried is bounded.
     #[test]
-    fn garbage_is_counted_and_nothing_else() {
+    fn i9_a_window_of_large_poison_is_full_early() {
         let mut window = Window::default();
-        window.take(b"\xff{}", 0);
-        assert_eq!((window.taken(), window.undecodable), (1, 1));
+        for n in 0..3 {
+            assert!(!window.is_full(), "{n}");
+            window.take(Lane(0), raw(vec![b'x'; MAX_POISON_BYTES / 3 + 1]), 0);
+        }
+        assert!(window.is_full());
     }
 }

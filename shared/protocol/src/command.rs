@@ -1,9 +1,10 @@
 //! A command: what somebody wants of a room, as it stands in `chat-send`.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::content::{check_body, check_name, check_no_name};
-use crate::{Address, BodyError, Home, MessageId, RoomId, Seq, UserId};
+use crate::{Address, BodyError, DlqReason, Home, MessageId, RoomId, Seq, UserId};
 
 /// The version that this build writes into records and understands.
 pub const VERSION: u8 = 1;
@@ -169,30 +170,69 @@ impl std::str::FromStr for RoomKind {
     }
 }
 
-/// Why a record of `chat-send` is no command that can be decided.
+/// Why a record of `chat-send` or `chat-signal` is nothing that can be decided.
 #[derive(Debug, thiserror::Error)]
 pub enum Invalid {
-    /// Not JSON, or not of a command's form.
-    #[error("not a command")]
+    /// Not JSON, or not of the record's form.
+    #[error("not of its topic's form")]
     Json(#[from] serde_json::Error),
     /// Written by a later build.
     #[error("version {0} is not understood, only {VERSION}")]
-    Version(u8),
-    /// A body or name that can't be stored.
-    #[error(transparent)]
-    Content(#[from] BodyError),
+    Version(u64),
+    /// A command's body or name can't be stored.
+    #[error("its content can't be stored")]
+    Content {
+        /// All of it: whoever waits for its outcome can be told.
+        command: Box<Command>,
+        /// What is wrong.
+        #[source]
+        error: BodyError,
+    },
+}
+
+impl Invalid {
+    /// As it is told in `chat-dlq`.
+    pub const fn reason(&self) -> DlqReason {
+        match self {
+            Self::Json(_) => DlqReason::Undecodable,
+            Self::Version(_) => DlqReason::UnknownVersion,
+            Self::Content { .. } => DlqReason::BadData,
+        }
+    }
+}
+
+/// Reads a record that says its version. Another version may have any other form as well, so it is
+/// told by its version, not by what this build does not know in it.
+pub(crate) fn of_this_version<T: DeserializeOwned>(
+    value: &[u8],
+    version: impl Fn(&T) -> u8,
+) -> Result<T, Invalid> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u64,
+    }
+    match serde_json::from_slice::<T>(value) {
+        Ok(record) if version(&record) == VERSION => Ok(record),
+        Ok(record) => Err(Invalid::Version(version(&record).into())),
+        Err(error) => match serde_json::from_slice(value) {
+            Ok(Versioned { v }) if v != u64::from(VERSION) => Err(Invalid::Version(v)),
+            _ => Err(Invalid::Json(error)),
+        },
+    }
 }
 
 impl Command {
     /// Reads a value of `chat-send`, checking what every gateway checks before it produces: what
     /// passes here can be stored.
     pub fn decode(value: &[u8]) -> Result<Self, Invalid> {
-        let command: Self = serde_json::from_slice(value)?;
-        if command.v != VERSION {
-            return Err(Invalid::Version(command.v));
+        let command: Self = of_this_version(value, |command: &Self| command.v)?;
+        match command.kind.check() {
+            Ok(()) => Ok(command),
+            Err(error) => Err(Invalid::Content {
+                command: Box::new(command),
+                error,
+            }),
         }
-        command.kind.check()?;
-        Ok(command)
     }
 
     /// The value of its record.

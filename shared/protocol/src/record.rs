@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{Address, MAX_RECIPIENTS_PER_RECORD, RoomId, Seq, UserId, VERSION};
+use crate::command::of_this_version;
+use crate::{Address, Invalid, MAX_RECIPIENTS_PER_RECORD, RoomId, Seq, UserId, VERSION};
 
 /// Names of record headers.
 pub mod header {
@@ -27,6 +28,8 @@ pub mod header {
     pub const ORIGIN_PARTITION: &str = "origin_partition";
     /// `chat-dlq`: the offset that it came from, in decimal.
     pub const ORIGIN_OFFSET: &str = "origin_offset";
+    /// `chat-dlq`: the key that it came with, cut if it is long; absent if it had none.
+    pub const ORIGIN_KEY: &str = "origin_key";
 }
 
 /// One record header: a name from [`header`] and its bytes.
@@ -238,6 +241,13 @@ pub struct SignalRecord {
     /// What.
     #[serde(flatten)]
     pub kind: SignalKind,
+}
+
+impl SignalRecord {
+    /// Reads a value of `chat-signal`.
+    pub fn decode(value: &[u8]) -> Result<Self, Invalid> {
+        of_this_version(value, |signal: &Self| signal.v)
+    }
 }
 
 /// What a signal says.

@@ -114,3 +114,65 @@ async fn i11_an_unreadable_room_is_buried_alone() {
     assert_eq!(metrics.dead_letters(DlqReason::Unreadable), 4);
     assert_eq!(metrics.commands("dead_lettered"), 3, "I10: new ones only");
 }
+
+/// A command that can be read but not stored is buried, and who waits for it is told; nobody waits for
+/// what can't be read. A dead letter keeps the key that it came with, cut if need be.
+#[tokio::test]
+async fn i11_a_body_over_the_limits_is_buried_and_answered() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    let long = command(room, 1, say(&"x".repeat(100_001)));
+    stage.produce(&long);
+    stage
+        .kafka
+        .produce_raw(0, &"k".repeat(1_000_000), b"garbage");
+    let create = command(room, 1, group(&[2]));
+    stage.produce(&create);
+    stage.start();
+    stage.settled([2, -1]).await;
+    assert_eq!(rejection(&stage.answer(long.id).await), "invalid");
+    assert!(is_stored(&stage.answer(create.id).await, 1));
+    let letters = stage.kafka.sent_to(Sink::Dlq);
+    let told: Vec<_> = letters
+        .iter()
+        .map(|letter| {
+            let find = |name| &letter.headers.iter().find(|(n, _)| *n == name).unwrap().1;
+            (
+                find(header::REASON).clone(),
+                find(header::ORIGIN_KEY).clone(),
+            )
+        })
+        .collect();
+    assert_eq!(told[0], ("bad_data".into(), long.key().into()));
+    assert_eq!(told[1], ("undecodable".into(), "k".repeat(512).into()));
+    assert_eq!(stage.metrics().commands("dead_lettered"), 2, "I10");
+}
+
+/// What is no signal is buried as well, under its own topic, and signals go on.
+#[tokio::test]
+async fn i11_poison_among_signals_is_buried() {
+    let stage = {
+        let mut stage = Stage::new();
+        stage.kafka.produce_signal(0, b"\xffgarbage");
+        stage
+            .kafka
+            .produce_signal(0, br#"{"v":2,"kind":"thinking"}"#);
+        stage.start();
+        stage
+    };
+    stage
+        .until("two dead letters", || {
+            stage.kafka.sent_to(Sink::Dlq).len() == 2
+        })
+        .await;
+    for (letter, reason) in stage
+        .kafka
+        .sent_to(Sink::Dlq)
+        .iter()
+        .zip(["undecodable", "unknown_version"])
+    {
+        let find = |name| &letter.headers.iter().find(|(n, _)| *n == name).unwrap().1;
+        assert_eq!(find(header::REASON), reason);
+        assert_eq!(find(header::ORIGIN_TOPIC), "chat-signal");
+    }
+}

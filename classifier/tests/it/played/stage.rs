@@ -13,6 +13,7 @@ use protocol::{
     Target, UserId, VERSION, lane_of,
 };
 use service::clock::Clock;
+use service::kafka::Topics;
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
 use uuid::Uuid;
@@ -106,7 +107,7 @@ impl Stage {
             lanes: LANES,
             homes: HOMES,
             rules: Rules { group_limit: 10 },
-            topic: "chat-send".into(),
+            topics: Topics::new(""),
             metrics: ClassifierMetrics::new(&Metrics::new()),
             stop: lifecycle.drain().clone(),
         });

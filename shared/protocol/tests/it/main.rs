@@ -113,7 +113,7 @@ proptest! {
     fn garbage_is_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = Command::decode(&bytes);
         let _ = ClientFrame::decode(&bytes);
-        let _ = serde_json::from_slice::<SignalRecord>(&bytes);
+        let _ = SignalRecord::decode(&bytes);
         let _ = DeliveryHeaders::decode([("v", &[VERSION][..]), ("to", &bytes)]);
         let _ = DeliveryHeaders::decode([("v", &[VERSION][..]), ("session", &bytes)]);
         let _ = DeliveryHeaders::decode([("v", &bytes[..])]);
@@ -160,7 +160,7 @@ fn a_command_with_a_nul_is_invalid() {
     let text = r#"{"v":1,"room":1,"sender":1,"id":"00000000-0000-0000-0000-000000000000","at":0,"kind":"message","body":"a\u0000"}"#;
     assert!(matches!(
         Command::decode(text.as_bytes()),
-        Err(protocol::Invalid::Content(_))
+        Err(protocol::Invalid::Content { .. })
     ));
 }
 
@@ -175,4 +175,23 @@ fn i11_the_name_of_a_direct_room_is_checked() {
     };
     assert!(create("").check().is_ok());
     assert!(create(&"x".repeat(2_000_000)).check().is_err());
+}
+
+/// I11: a record of a later build is told by its version, whatever else is new in it.
+#[test]
+fn i11_a_later_version_is_told_from_garbage() {
+    let command = br#"{"v":2,"room":1,"kind":"poll","choices":[]}"#;
+    let signal = br#"{"v":300,"kind":"thinking"}"#;
+    let errors = [
+        Command::decode(command).unwrap_err(),
+        SignalRecord::decode(signal).unwrap_err(),
+    ];
+    for (error, version) in errors.iter().zip([2, 300]) {
+        assert!(
+            matches!(error, protocol::Invalid::Version(v) if *v == version),
+            "{error}"
+        );
+    }
+    let garbage = Command::decode(br#"{"v":1,"kind":"poll"}"#);
+    assert!(matches!(garbage, Err(protocol::Invalid::Json(_))));
 }
