@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
 use serde::Serialize;
 use tokio::time::sleep;
@@ -92,7 +92,7 @@ pub async fn idle(args: &IdleArgs) -> anyhow::Result<IdleReport> {
     })
     .await?;
     let report = measure(args, &system).await;
-    system.cluster.stop().await.context("stop the cluster")?;
+    system.stop().await;
     report
 }
 

@@ -38,9 +38,9 @@ pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
         .inspect_err(|_| _ = stack.keep_logs())
         .context("start gateways and classifiers")?;
     Ok(System {
-        stack,
         cluster,
         _space: space,
+        stack,
     })
 }
 

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use stack::{Cluster, Server, Stack};
 
-/// The system on this machine, when this run started it.
+/// The system on this machine, when this run started it. Dropped in this order: who uses the servers goes first, and the
+/// space asks them to delete what is its own.
 pub(crate) struct System {
-    pub(crate) stack: Stack,
     pub(crate) cluster: Cluster,
     pub(crate) _space: stack::Space,
+    pub(crate) stack: Stack,
 }
 
 /// What one process used in the measured time, and how much memory it held at its end.
@@ -25,6 +26,14 @@ pub struct Usage {
 pub(crate) type Cpu = BTreeMap<String, f64>;
 
 impl System {
+    /// Ends gateways and classifiers, and then what they stand on. One that does not end by itself is killed and told of,
+    /// no more: what was measured before stands.
+    pub(crate) async fn stop(self) {
+        if let Err(error) = self.cluster.stop().await {
+            tracing::warn!("stop the cluster: {:#}", anyhow::Error::new(error));
+        }
+    }
+
     fn processes(&self) -> impl Iterator<Item = &Server> {
         let services = self.cluster.services().map(std::ops::Deref::deref);
         services.chain(self.stack.servers())

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, interval};
@@ -119,7 +119,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<Report> {
     };
     let report = drive(args, system.as_ref()).await;
     if let Some(system) = system {
-        system.cluster.stop().await.context("stop the cluster")?;
+        system.stop().await;
     }
     report
 }
