@@ -1,11 +1,10 @@
 //! The pool, and the one way in which statements run.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, Timeouts,
-};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use tokio::time::{Instant, timeout_at};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Config, NoTls, Row};
 
@@ -17,7 +16,7 @@ use crate::{Outcome, QueryObserver, StoreError, StoreSettings};
 /// How much later than the server the caller gives up: long enough for the server's own answer to
 /// arrive, so that most timeouts are known not to have been done.
 const GRACE: Duration = Duration::from_secs(1);
-/// The longest that opening a connection may take.
+/// The longest that opening a connection for the schema may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Parameters of a statement.
@@ -60,6 +59,32 @@ impl PoolState {
             ("waiting", self.waiting),
             ("max", self.max),
         ]
+    }
+}
+
+/// When a call must be where: one deadline for all that it waits for.
+#[derive(Clone, Copy)]
+struct Deadline {
+    started: Instant,
+    whole: Duration,
+}
+
+impl Deadline {
+    fn begin(whole: Duration) -> Self {
+        Self {
+            started: Instant::now(),
+            whole,
+        }
+    }
+
+    /// The statement is sent at half time, or never: what were sent with no time left would only be
+    /// unknown.
+    fn sent(self) -> Instant {
+        self.started + self.whole / 2
+    }
+
+    fn answered(self) -> Instant {
+        self.started + self.whole
     }
 }
 
@@ -128,12 +153,6 @@ impl Store {
         );
         let pool = Pool::builder(manager)
             .max_size(settings.pool_size.max(1))
-            .timeouts(Timeouts {
-                wait: Some(settings.statement_timeout),
-                create: Some(CONNECT_TIMEOUT),
-                recycle: Some(CONNECT_TIMEOUT),
-            })
-            .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| StoreError::Settings(error.to_string()))?;
         let store = Self {
@@ -175,20 +194,21 @@ impl Store {
         statement: &'static Statement,
         params: Params<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let started = Instant::now();
-        let result = match self.borrow().await {
-            Ok(loan) => self.run_on(loan, statement, params).await,
+        let deadline = Deadline::begin(self.inner.statement_timeout + GRACE);
+        let result = match self.borrow(deadline).await {
+            Ok(loan) => self.run_on(loan, statement, params, deadline).await,
             Err(error) => Err(error),
         };
-        self.observe(statement.name, started, &result);
+        self.observe(statement.name, deadline.started, &result);
         result
     }
 
-    async fn borrow(&self) -> Result<Loan, StoreError> {
-        match self.inner.pool.get().await {
-            Ok(connection) => Ok(Loan(Some(connection))),
-            Err(PoolError::Backend(error)) => Err(StoreError::of_connection(&error)),
-            Err(error) => Err(StoreError::of_connection(&error)),
+    async fn borrow(&self, deadline: Deadline) -> Result<Loan, StoreError> {
+        match timeout_at(deadline.sent(), self.inner.pool.get()).await {
+            Ok(Ok(connection)) => Ok(Loan(Some(connection))),
+            Ok(Err(PoolError::Backend(error))) => Err(StoreError::of_connection(&error)),
+            Ok(Err(error)) => Err(StoreError::of_connection(&error)),
+            Err(_) => Err(not_sent("no connection", deadline)),
         }
     }
 
@@ -197,9 +217,10 @@ impl Store {
         loan: Loan,
         statement: &'static Statement,
         params: Params<'_>,
+        deadline: Deadline,
     ) -> Result<Vec<Row>, StoreError> {
         let result = match &loan.0 {
-            Some(connection) => self.exchange(connection, statement, params).await,
+            Some(connection) => exchange(connection, statement, params, deadline).await,
             None => return Ok(Vec::new()), // it is on loan until given back below
         };
         // Only an answer from the server says that the connection is idle again.
@@ -207,38 +228,6 @@ impl Store {
             loan.give_back();
         }
         result
-    }
-
-    async fn exchange(
-        &self,
-        connection: &Object,
-        statement: &'static Statement,
-        params: Params<'_>,
-    ) -> Result<Vec<Row>, StoreError> {
-        let deadline = self.inner.statement_timeout + GRACE;
-        // What fails before the statement is sent is known not to have been done.
-        let prepared = tokio::time::timeout(deadline, connection.prepare_cached(statement.sql))
-            .await
-            .map_err(|_| StoreError::Unavailable {
-                reason: format!("no answer for {} s", deadline.as_secs_f32()),
-                source: None,
-            })?
-            .map_err(
-                |error| match StoreError::of_statement(statement.name, error) {
-                    StoreError::Unknown { reason, .. } => StoreError::Unavailable {
-                        reason,
-                        source: None,
-                    },
-                    known => known,
-                },
-            )?;
-        tokio::time::timeout(deadline, connection.query(&prepared, params))
-            .await
-            .map_err(|_| StoreError::Unknown {
-                statement: statement.name,
-                reason: format!("no answer for {} s", deadline.as_secs_f32()),
-            })?
-            .map_err(|error| StoreError::of_statement(statement.name, error))
     }
 
     fn observe<T>(&self, name: &'static str, started: Instant, result: &Result<T, StoreError>) {
@@ -256,6 +245,41 @@ impl Store {
             outcome = outcome.as_str(),
             "statement"
         );
+    }
+}
+
+async fn exchange(
+    connection: &Object,
+    statement: &'static Statement,
+    params: Params<'_>,
+    deadline: Deadline,
+) -> Result<Vec<Row>, StoreError> {
+    // What fails before the statement is sent is known not to have been done.
+    let prepared = timeout_at(deadline.sent(), connection.prepare_cached(statement.sql))
+        .await
+        .map_err(|_| not_sent("no answer", deadline))?
+        .map_err(
+            |error| match StoreError::of_statement(statement.name, error) {
+                StoreError::Unknown { reason, .. } => StoreError::Unavailable {
+                    reason,
+                    source: None,
+                },
+                known => known,
+            },
+        )?;
+    timeout_at(deadline.answered(), connection.query(&prepared, params))
+        .await
+        .map_err(|_| StoreError::Unknown {
+            statement: statement.name,
+            reason: format!("no answer for {} s", deadline.whole.as_secs_f32()),
+        })?
+        .map_err(|error| StoreError::of_statement(statement.name, error))
+}
+
+fn not_sent(what: &str, deadline: Deadline) -> StoreError {
+    StoreError::Unavailable {
+        reason: format!("{what} for {} s", (deadline.whole / 2).as_secs_f32()),
+        source: None,
     }
 }
 

@@ -10,7 +10,8 @@ pub struct StoreSettings {
     pub url: String,
     /// The most connections that this process opens.
     pub pool_size: usize,
-    /// The longest that one statement may run; the caller gives up a little later.
+    /// The longest that one statement may run. The caller gives up 1 s later, counted from the call,
+    /// the wait for a connection included; and after half of that if nothing could be sent.
     pub statement_timeout: Duration,
     /// The longest that a statement may wait for a lock.
     pub lock_timeout: Duration,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::Lane;
 use store::{AppendError, Store, StoreSettings};
@@ -95,6 +95,25 @@ async fn trap_15_a_lost_answer_is_unknown_and_the_repeat_is_fenced() {
     assert_eq!(place.number("select count(*) from message").await, 2);
     let claim = store.claim("a", Lane(0), TOPIC, LEASE).await.unwrap();
     assert_eq!(claim.unwrap().applied, 1);
+}
+
+/// I9: one deadline for all that a call waits for, a connection that has to be opened included.
+#[tokio::test]
+async fn i9_a_call_ends_in_time_whatever_it_waits_for() {
+    let place = Place::new().await;
+    let road = Road::to(&place).await;
+    let store = road.store().await;
+    road.swallow(true);
+    // The open connection does not answer; the next call opens one, which does not either.
+    for expected in ["unknown", "unavailable"] {
+        let began = Instant::now();
+        let error = store.ping().await.unwrap_err();
+        assert_eq!(error.label(), expected, "{error}");
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?}");
+    }
+    road.swallow(false);
+    store.ping().await.unwrap();
 }
 
 /// A connection that breaks under an append says nothing about it either.
