@@ -43,21 +43,15 @@ pub struct Basis<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Deliver the next of the batch's events.
-    Stored(Audience, Option<Outgoing>),
+    Stored(Recipients, Option<Outgoing>),
     /// Deliver an event that was stored before.
-    Again(Box<Event>, Audience, Option<Outgoing>),
+    Again(Box<Event>, Recipients, Option<Outgoing>),
     /// Answer, or bury.
     Send(Outgoing),
 }
 
-/// Who gets an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audience {
-    /// The members at its seq.
-    pub recipients: Arc<[UserId]>,
-    /// The first line of a notification.
-    pub title: Arc<str>,
-}
+/// Who gets an event: the members at its seq, and who leaves by it.
+pub type Recipients = Arc<[UserId]>;
 
 /// How the commands of a batch ended (I10).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -167,14 +161,10 @@ impl Decided {
                     kind,
                 };
                 let changes = room.apply(&event);
-                let audience = Audience {
-                    recipients: changes.recipients,
-                    title: Arc::clone(&room.name),
-                };
                 self.note_stays(&event, &changes.opened, &changes.closed, &changes.roles);
                 let answer = awaits_stored(command).map(|to| stored(to, command, event.seq));
                 self.events.push(event);
-                self.steps.push(Step::Stored(audience, answer));
+                self.steps.push(Step::Stored(changes.recipients, answer));
                 self.tally.stored += 1;
             }
             Decision::Duplicate(seq) => {
@@ -235,12 +225,9 @@ impl Decided {
         let answer = command
             .origin
             .map(|to| stored(to, command, known.event.seq));
-        let audience = Audience {
-            recipients: known.recipients.as_slice().into(),
-            title: Arc::default(),
-        };
+        let recipients = known.recipients.as_slice().into();
         let event = Box::new(known.event.clone());
-        self.steps.push(Step::Again(event, audience, answer));
+        self.steps.push(Step::Again(event, recipients, answer));
     }
 
     fn bury(&mut self, record: &Received, reason: DlqReason, topic: &str, redelivered: bool) {

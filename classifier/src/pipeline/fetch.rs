@@ -188,5 +188,5 @@ fn revived(id: RoomId, room: &StoredRoom) -> Room {
         let (role, joined) = (*role, *joined);
         (*user, Member { role, joined })
     });
-    Room::loaded(id, existence, &room.name, room.head, Members::new(members))
+    Room::loaded(id, existence, room.head, Members::new(members))
 }

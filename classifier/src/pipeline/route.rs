@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::backoff::{Backoff, Stopped};
 use super::context::Context;
-use super::decide::{Audience, Step};
+use super::decide::{Recipients, Step};
 use super::progress::Progress;
 use super::queue::{Queued, queue_all};
 use crate::ports::{Outgoing, Outside, Sink};
@@ -36,7 +36,7 @@ pub struct Committed {
 /// One thing to send.
 enum Item {
     /// An event, to whoever may see it; and its answer.
-    Event(Box<Event>, Audience, Option<Outgoing>),
+    Event(Box<Event>, Recipients, Option<Outgoing>),
     /// A record whose place does not depend on routes.
     Record(Outgoing),
 }
@@ -80,11 +80,11 @@ fn items(events: Vec<Event>, steps: Vec<Step>) -> Vec<Item> {
     steps
         .into_iter()
         .filter_map(|step| match step {
-            Step::Stored(audience, answer) => {
+            Step::Stored(recipients, answer) => {
                 let event = Box::new(events.next()?);
-                Some(Item::Event(event, audience, answer))
+                Some(Item::Event(event, recipients, answer))
             }
-            Step::Again(event, audience, answer) => Some(Item::Event(event, audience, answer)),
+            Step::Again(event, recipients, answer) => Some(Item::Event(event, recipients, answer)),
             Step::Send(record) => Some(Item::Record(record)),
         })
         .collect()
@@ -98,8 +98,8 @@ async fn homes_of<O: Outside>(
 ) -> Result<HashMap<UserId, Vec<Home>>, Stopped> {
     let mut users: Vec<UserId> = Vec::new();
     for item in items {
-        if let Item::Event(_, audience, _) = item {
-            users.extend_from_slice(&audience.recipients);
+        if let Item::Event(_, recipients, _) = item {
+            users.extend_from_slice(recipients);
         }
     }
     users.sort_unstable();
@@ -124,8 +124,8 @@ async fn homes_of<O: Outside>(
 fn records(item: Item, homes: &HashMap<UserId, Vec<Home>>) -> Vec<Outgoing> {
     match item {
         Item::Record(record) => vec![record],
-        Item::Event(event, audience, answer) => {
-            let mut records = deliver(&event, &audience, homes);
+        Item::Event(event, recipients, answer) => {
+            let mut records = deliver(&event, &recipients, homes);
             records.extend(answer);
             records
         }
@@ -134,16 +134,16 @@ fn records(item: Item, homes: &HashMap<UserId, Vec<Home>>) -> Vec<Outgoing> {
 
 fn deliver(
     event: &Event,
-    audience: &Audience,
+    recipients: &[UserId],
     homes: &HashMap<UserId, Vec<Home>>,
 ) -> Vec<Outgoing> {
     let mut records = Vec::new();
     let mut by_home: BTreeMap<Home, Vec<UserId>> = BTreeMap::new();
-    for user in &*audience.recipients {
+    for user in recipients {
         match homes.get(user).map(Vec::as_slice).unwrap_or_default() {
             // The sender is never pushed (I8).
             [] if *user == event.from => {}
-            [] => records.push(push(event, audience, *user)),
+            [] => records.push(push(event, *user)),
             homes => {
                 for home in homes {
                     by_home.entry(*home).or_default().push(*user);
@@ -169,7 +169,7 @@ fn deliver(
     records
 }
 
-fn push(event: &Event, audience: &Audience, user: UserId) -> Outgoing {
+fn push(event: &Event, user: UserId) -> Outgoing {
     let preview = match &event.kind {
         EventKind::Message { body, .. } => body.chars().take(PREVIEW_CHARS).collect(),
         other => other.word().to_owned(),
@@ -178,7 +178,7 @@ fn push(event: &Event, audience: &Audience, user: UserId) -> Outgoing {
         user,
         room: event.room,
         seq: event.seq,
-        title: audience.title.to_string(),
+        sender: event.from,
         preview,
         at: event.at,
         check: false,

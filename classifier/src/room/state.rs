@@ -25,8 +25,6 @@ pub struct Room {
     pub id: RoomId,
     /// Whether it is there.
     pub existence: Existence,
-    /// A group's name: what a notification shows first.
-    pub name: Arc<str>,
     /// The highest seq given out.
     pub head: Seq,
     /// Who is in.
@@ -74,7 +72,6 @@ impl Room {
         Self {
             id,
             existence: Existence::Absent,
-            name: Arc::default(),
             head: Seq::ZERO,
             members: Members::default(),
             ids: RecentIds::default(),
@@ -83,16 +80,9 @@ impl Room {
     }
 
     /// A room as it stands in the store.
-    pub fn loaded(
-        id: RoomId,
-        existence: Existence,
-        name: &str,
-        head: Seq,
-        members: Members,
-    ) -> Self {
+    pub fn loaded(id: RoomId, existence: Existence, head: Seq, members: Members) -> Self {
         Self {
             existence,
-            name: name.into(),
             head,
             members,
             ..Self::absent(id)
@@ -136,11 +126,8 @@ impl Room {
         let mut changes = Changes::default();
         match &event.kind {
             EventKind::Created {
-                room_kind,
-                name,
-                members,
+                room_kind, members, ..
             } => {
-                self.name = name.as_str().into();
                 self.existence = Existence::Open(*room_kind);
                 let role = |user| match room_kind {
                     RoomKind::Group if user == event.from => Role::Owner,
@@ -192,7 +179,8 @@ impl Room {
             EventKind::RoleChanged { user, role } => {
                 changes.roles.extend(self.members.set_role(*user, *role));
             }
-            EventKind::Renamed { name } => self.name = name.as_str().into(),
+            // No decision depends on a name: the store has it.
+            EventKind::Renamed { .. } => {}
             EventKind::RoomDeleted => {
                 self.existence = Existence::Deleted;
                 let stays = std::mem::take(&mut self.members);

@@ -216,8 +216,8 @@ pub struct PushRecord {
     pub room: RoomId,
     /// Which.
     pub seq: Seq,
-    /// The sender's or room's name, for the notification's first line.
-    pub title: String,
+    /// Whose it is: the notification's first line names them, by the name they have when it is sent.
+    pub sender: UserId,
     /// The beginning of the body, for its second.
     pub preview: String,
     /// When its gateway took the message, ms since 1970.
