@@ -2,11 +2,13 @@
 //!
 //! - [`oracle`]: what was issued, accepted and delivered, and so what was lost, doubled or out of order. Pure.
 //! - [`Scenario`]: users on gateways, rooms among them, messages at a rate: for system tests and load runs.
-//! -
+//! - [`run`], [`idle`], [`bench`]: load runs with percentiles, processor time, memory and a verdict.
+//! - [`chat`]: the terminal client.
 
 pub mod oracle;
 
 mod away;
+mod bench;
 mod chat;
 mod idle;
 mod latency;
@@ -19,6 +21,7 @@ mod run;
 mod scenario;
 
 pub use away::Away;
+pub use bench::{BenchArgs, BenchReport, bench};
 pub use chat::{ChatArgs, chat};
 pub use idle::{IdleArgs, IdleReport, idle};
 pub use latency::{Latencies, Percentiles};

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{ChatArgs, IdleArgs, RunArgs};
+use loadtest::{BenchArgs, ChatArgs, IdleArgs, RunArgs};
 use tracing_subscriber::EnvFilter;
 
 /// Chats, drives, counts and judges.
@@ -22,6 +22,8 @@ enum Task {
     Run(RunArgs),
     /// Measure the memory of connections, idle and after a large message each way.
     Idle(IdleArgs),
+    /// Run the whole series of docs/performance.md.
+    Bench(BenchArgs),
 }
 
 #[tokio::main]
@@ -64,6 +66,15 @@ async fn work(task: Task) -> anyhow::Result<bool> {
                 &serde_json::to_string_pretty(&report)?,
             )?;
             Ok(true)
+        }
+        Task::Bench(args) => {
+            let report = loadtest::bench(&args).await?;
+            tell(
+                args.json.as_deref(),
+                &report.to_string(),
+                &serde_json::to_string_pretty(&report)?,
+            )?;
+            Ok(report.is_good())
         }
     }
 }
