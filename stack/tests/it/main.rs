@@ -13,3 +13,12 @@ mod run;
 mod servers;
 mod spaces;
 mod survivors;
+
+/// The turn of a test that starts servers by a program: all at once they would be too slow for a test that measures.
+fn turn() -> std::fs::File {
+    let root = stack::root();
+    std::fs::create_dir_all(&root).unwrap();
+    let file = std::fs::File::create(root.join("alone.lock")).unwrap();
+    file.lock().unwrap();
+    file
+}

@@ -17,10 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Run {
     child: Child,
     said: tempfile::NamedTempFile,
+    _turn: fs::File,
 }
 
 impl Run {
     fn ready() -> Self {
+        let turn = crate::turn();
         let said = tempfile::NamedTempFile::new().unwrap();
         let port = stack::free_port().to_string();
         let mut child = Command::new(env!("CARGO_BIN_EXE_stack"))
@@ -32,7 +34,11 @@ impl Run {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines.any(|line| line.unwrap().contains("Ctrl-C ends everything"));
-        let run = Self { child, said };
+        let run = Self {
+            child,
+            said,
+            _turn: turn,
+        };
         assert!(ready, "{}", run.said());
         run
     }

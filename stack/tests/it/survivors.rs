@@ -13,6 +13,7 @@ use stack::Addresses;
 
 #[test]
 fn nothing_survives_a_kill_9_of_the_process() {
+    let _turn = crate::turn();
     let mut up = Command::new(env!("CARGO_BIN_EXE_stack"))
         .arg("up")
         .stdout(Stdio::piped())
@@ -62,6 +63,7 @@ fn stack_test_ends_as_its_command_does_and_says_why() {
         echo '12:00:00Z  WARN was: it hurts' >"$dir/spaces/mine/was-1.log"
         echo '12:00:01Z  INFO was: it is quiet' >>"$dir/spaces/mine/was-1.log"
         exit 7"#;
+    let _turn = crate::turn();
     let output = Command::new(env!("CARGO_BIN_EXE_stack"))
         .args(["test", "--", "sh", "-c", command])
         .output()
@@ -83,6 +85,7 @@ fn stack_test_ends_as_its_command_does_and_says_why() {
 /// A SIGTERM to `stack test` alone ends the command too, and what that has started; a command that does not listen is killed.
 #[test]
 fn stack_test_passes_a_sigterm_on() {
+    let _turn = crate::turn();
     let mut test = Command::new(env!("CARGO_BIN_EXE_stack"))
         .args(["test", "--", "sh", "-c"])
         .arg("trap '' TERM; echo started; sleep 1000 & echo $!; wait")
