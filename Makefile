@@ -41,6 +41,11 @@ test: fmt clippy doc build ## Formatting, lints, documentation and all tests on 
 	cargo test --locked --workspace --no-run
 	$(STACK) test -- cargo test --locked --workspace
 
+# A quiet machine, please: everything shares its processors with what is measured.
+bench: install ## Repeats the measurements of docs/performance.md (some 15 minutes)
+	@cargo build --release --locked --workspace --bins
+	@$(TARGET)/release/loadtest bench
+
 deny: ## Licences, bans and sources of all dependencies (needs cargo-deny)
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing: type 'cargo install --locked cargo-deny', then come back." >&2; exit 1; }
 	cargo deny --locked check licenses bans sources
