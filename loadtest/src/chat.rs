@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use clap::Args;
-use client::{Client, Ending, Entry, Event, Events, Options, Page, Rest};
+use client::{Client, Connected, Ending, Entry, Event, Events, Options, Page, Rest};
 use protocol::{MessageId, RoomId, RoomKind, Seq, UserId};
 use tokio::time::{sleep, timeout};
 
@@ -249,16 +249,7 @@ impl Chat {
         let words = match event {
             Event::Message(message) => return self.arrived(Entry::Message(message)).await,
             Event::Room(event) => return self.arrived(Entry::Room(event)).await,
-            Event::Connected(connected) => {
-                // The gateway that gave the token may be the one that is gone.
-                self.rest =
-                    Rest::new(&connected.url).with_token(self.rest.token().unwrap_or_default());
-                let away = connected
-                    .away
-                    .map(|away| format!(" after {:.1} s", away.as_secs_f64()))
-                    .unwrap_or_default();
-                format!("-- connected to {}{away}", connected.was)
-            }
+            Event::Connected(connected) => return self.connected(&connected),
             Event::Disconnected { cause, retry_in } => {
                 format!(
                     "-- connection lost ({cause}), next attempt in {:.1} s",
@@ -290,6 +281,26 @@ impl Chat {
             _ => return,
         };
         self.screen.show(&words);
+    }
+
+    fn connected(&mut self, connected: &Connected) {
+        // The gateway that gave the token may be the one that is gone.
+        self.rest = Rest::new(&connected.url).with_token(self.rest.token().unwrap_or_default());
+        let away = connected
+            .away
+            .map(|away| format!(" after {:.1} s", away.as_secs_f64()))
+            .unwrap_or_default();
+        self.screen
+            .show(&format!("-- connected to {}{away}", connected.was));
+        for (room, begins) in &connected.cursors {
+            // What follows is shown as it comes; what may stand before is not.
+            if !self.shown.contains_key(room) {
+                self.shown.insert(*room, *begins);
+                self.screen.show(&format!(
+                    "-- you are in a new room: /room {room} goes there"
+                ));
+            }
+        }
     }
 
     async fn arrived(&mut self, entry: Entry) {

@@ -77,18 +77,21 @@ impl Terminal {
     }
 }
 
-/// Two terminals on different gateways; one gateway is killed, and the chat goes on (I5).
+/// Two terminals on different gateways; one gateway is killed, and the chat goes on (I5). A third one knows no other
+/// gateway, and is told of the room that it was put into meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn ann_and_bob_chat_and_survive_the_loss_of_a_gateway() {
     let system = crate::cluster::start(2, 1).await;
     let urls = system.cluster.urls();
     let (first, second) = (urls.join(","), format!("{},{}", urls[1], urls[0]));
     let mut ann = Terminal::start(&["--user", "ann", "--with", "bob", "--url", &first]);
-    ann.shows("== room").await;
+    let entered = ann.shows("== room").await;
     ann.shows("connected to was-1").await;
     let mut bob = Terminal::start(&["--user", "bob", "--with", "ann", "--url", &second]);
     bob.shows("== room").await;
     bob.shows("connected to was-2").await;
+    let mut dan = Terminal::start(&["--user", "dan", "--url", &urls[0]]);
+    dan.shows("connected to was-1").await;
 
     ann.types("hello bob").await;
     bob.shows("ann: hello bob").await;
@@ -102,6 +105,21 @@ async fn ann_and_bob_chat_and_survive_the_loss_of_a_gateway() {
     // Requests go to the gateway that is left, too.
     ann.types("/who").await;
     ann.shows("bob (member)").await;
+
+    dan.shows("connection lost").await;
+    ann.types("/group team dan").await;
+    ann.shows("== room").await;
+    let back = entered.replace("==", "").replace("room", "/room");
+    ann.types(back.trim()).await;
+    ann.shows(&entered).await;
+    system.cluster.was(0).restart().await.unwrap();
+    dan.shows("connected to was-1").await;
+    let told = dan.shows("-- you are in a new room: /room").await;
+    let number = told.split_whitespace().find_map(|word| word.parse().ok());
+    let number: i64 = number.unwrap();
+    dan.types(&format!("/room {number}")).await;
+    dan.shows("ann made this room").await;
+    dan.ends().await;
 
     // What is typed last is sent before the program ends.
     ann.types("bye").await;
