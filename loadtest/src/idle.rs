@@ -92,7 +92,7 @@ pub async fn idle(args: &IdleArgs) -> anyhow::Result<IdleReport> {
     })
     .await?;
     let report = measure(args, &system).await;
-    system.stop().await;
+    system.stop(report.is_ok()).await;
     report
 }
 

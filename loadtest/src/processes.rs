@@ -27,9 +27,13 @@ pub(crate) type Cpu = BTreeMap<String, f64>;
 
 impl System {
     /// Ends gateways and classifiers, and then what they stand on. One that does not end by itself is killed and told of,
-    /// no more: what was measured before stands.
-    pub(crate) async fn stop(self) {
-        if let Err(error) = self.cluster.stop().await {
+    /// no more: what was measured before stands. The logs outlive a run that did not go well.
+    pub(crate) async fn stop(self, went_well: bool) {
+        let stopped = self.cluster.stop().await;
+        if !went_well || stopped.is_err() {
+            self.stack.keep_logs();
+        }
+        if let Err(error) = stopped {
             tracing::warn!("stop the cluster: {:#}", anyhow::Error::new(error));
         }
     }

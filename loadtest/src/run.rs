@@ -119,7 +119,9 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<Report> {
     };
     let report = drive(args, system.as_ref()).await;
     if let Some(system) = system {
-        system.stop().await;
+        system
+            .stop(report.as_ref().is_ok_and(Report::is_good))
+            .await;
     }
     report
 }
