@@ -77,6 +77,39 @@ pub enum RoutingError {
     },
 }
 
+impl RedisSettings {
+    /// Whether they can ever work, without asking Redis.
+    ///
+    /// # Errors
+    /// [`RoutingError::Settings`], with the setting and what is wrong with it.
+    pub fn check(&self) -> Result<(), RoutingError> {
+        self.client().map(drop)
+    }
+
+    fn client(&self) -> Result<redis::Client, RoutingError> {
+        if self.key_prefix.contains(['{', '}']) {
+            return Err(RoutingError::Settings {
+                setting: "redis.key_prefix",
+                reason: "it must not contain braces".to_owned(),
+            });
+        }
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_user_timeout(UNACKNOWLEDGED);
+        let info = self.url.as_str().into_connection_info();
+        let info = info.map_err(|_| unusable())?.set_tcp_settings(tcp);
+        redis::Client::open(info).map_err(|_| unusable())
+    }
+}
+
+/// The message of the client's own error could repeat the URL, and with it the password.
+fn unusable() -> RoutingError {
+    RoutingError::Settings {
+        setting: "redis.url",
+        reason: "it is not of the form redis://host:port".to_owned(),
+    }
+}
+
 impl RoutingError {
     /// The label of this error in metrics.
     pub fn label(&self) -> &'static str {
@@ -108,27 +141,7 @@ impl Redis {
     /// Makes the connections ready to be used; fails only if the settings can't ever work. Must be
     /// called inside a tokio runtime.
     pub fn connect(settings: &RedisSettings) -> Result<Self, RoutingError> {
-        if settings.key_prefix.contains(['{', '}']) {
-            return Err(RoutingError::Settings {
-                setting: "redis.key_prefix",
-                reason: "it must not contain braces".to_owned(),
-            });
-        }
-        // The message of the client's own error could repeat the URL, and with it the password.
-        let unusable = |_| RoutingError::Settings {
-            setting: "redis.url",
-            reason: "it is not of the form redis://host:port".to_owned(),
-        };
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_user_timeout(UNACKNOWLEDGED);
-        let info = settings
-            .url
-            .as_str()
-            .into_connection_info()
-            .map_err(unusable)?
-            .set_tcp_settings(tcp);
-        let client = redis::Client::open(info).map_err(unusable)?;
+        let client = settings.client()?;
         // No retries inside: all requests would wait behind them, and a caller that holds a lease
         // must know at once. A failed attempt is made again by the next request.
         let config = ConnectionManagerConfig::new()
@@ -137,7 +150,7 @@ impl Redis {
             .set_connection_timeout(Some(CONNECT_TIMEOUT));
         let connect = || {
             ConnectionManager::new_lazy_with_config(client.clone(), config.clone())
-                .map_err(unusable)
+                .map_err(|_| unusable())
         };
         Ok(Self {
             connection: connect()?,
