@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::StoreError;
+
 /// How to reach Postgres and how long to wait for it.
 #[derive(Clone)]
 pub struct StoreSettings {
@@ -26,6 +28,14 @@ impl StoreSettings {
             statement_timeout: Duration::from_secs(5),
             lock_timeout: Duration::from_secs(2),
         }
+    }
+
+    /// Whether the address can be one, without asking Postgres.
+    ///
+    /// # Errors
+    /// [`StoreError::Settings`], which names what is wrong and not the address.
+    pub fn check(&self) -> Result<(), StoreError> {
+        crate::pool::config_of(&self.url).map(drop)
     }
 }
 
