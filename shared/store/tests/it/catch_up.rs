@@ -233,7 +233,10 @@ async fn i9_more_than_the_bytes_of_all_is_an_honest_gap() {
     writer.commit().await;
     let asked = request(user(1), &[(1, 1), (2, 1), (3, 1)]);
     let shape = async |bytes| {
-        let answers = place.store.catch_up(&[asked.clone()], bytes).await;
+        let answers = place
+            .store
+            .catch_up(std::slice::from_ref(&asked), bytes)
+            .await;
         let rooms = answers.unwrap().remove(0).unwrap().rooms;
         let shape = rooms.iter().map(|r| (r.events.len(), r.gap));
         shape.collect::<Vec<_>>()
