@@ -27,7 +27,7 @@ pub use cluster::{Cluster, ClusterOptions, Service};
 pub use error::{Error, Result};
 pub use folders::{from_here, root};
 pub use ports::{claimable, free_port};
-pub use process::{raise_open_files, resident_bytes, signal_all};
+pub use process::{raise_open_files, resident_bytes, resident_bytes_alone, signal_all};
 pub use server::Server;
 pub use space::Space;
 pub use stack::{Addresses, Options, Stack, VARIABLE};

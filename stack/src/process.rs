@@ -91,16 +91,17 @@ pub(crate) fn cpu_time(pid: u32) -> Duration {
 /// such process.
 #[must_use]
 pub fn resident_bytes(pid: u32) -> u64 {
-    family(pid)
-        .into_iter()
-        .map(|member| {
-            let proc = Path::new("/proc").join(member.to_string());
-            field_kib(&proc.join("smaps_rollup"), "Pss:")
-                .or_else(|| field_kib(&proc.join("status"), "VmRSS:"))
-                .unwrap_or(0)
-                * 1024
-        })
-        .sum()
+    family(pid).into_iter().map(resident_bytes_alone).sum()
+}
+
+/// The same of the process alone.
+#[must_use]
+pub fn resident_bytes_alone(pid: u32) -> u64 {
+    let proc = Path::new("/proc").join(pid.to_string());
+    field_kib(&proc.join("smaps_rollup"), "Pss:")
+        .or_else(|| field_kib(&proc.join("status"), "VmRSS:"))
+        .unwrap_or(0)
+        * 1024
 }
 
 fn field_kib(file: &Path, name: &str) -> Option<u64> {
