@@ -15,12 +15,11 @@ use client::{Client, Connected, Ending, Entry, Event, Events, Options, Page, Res
 use protocol::{MessageId, RoomId, RoomKind, Seq, UserId};
 use tokio::time::{sleep, timeout};
 
+use crate::LOCAL;
 use line::{HELP, Line};
 use show::Names;
 use terminal::Screen;
 
-/// Where `make run` has its gateways.
-const LOCAL: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
 /// Entries shown on entering a room.
 const SHOWN: u16 = 20;
 /// How long what was typed last may take to be answered before the program ends without.

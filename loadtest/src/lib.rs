@@ -12,7 +12,6 @@ mod bench;
 mod chat;
 mod idle;
 mod latency;
-mod open_files;
 mod own_cluster;
 mod plan;
 mod processes;
@@ -25,9 +24,11 @@ pub use bench::{BenchArgs, BenchReport, bench};
 pub use chat::{ChatArgs, chat};
 pub use idle::{IdleArgs, IdleReport, idle};
 pub use latency::{Latencies, Percentiles};
-pub use open_files::raise_open_files;
 pub use plan::Phase;
 pub use processes::Usage;
 pub use report::Report;
 pub use run::{RunArgs, run};
 pub use scenario::{Gauge, Paced, Room, Scenario, Session};
+
+/// Where `make run` has its gateways.
+const LOCAL: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";

@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
         .with_env_filter(filter)
         .init();
     // The servers that a run starts inherit it: before anything else.
-    loadtest::raise_open_files();
+    stack::raise_open_files();
     match work(Arguments::parse().task).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -112,16 +112,8 @@ fn own_cpu_seconds() -> f64 {
 }
 
 fn own_rss() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|rest| {
-        rest.trim()
-            .trim_end_matches("kB")
-            .trim()
-            .parse::<u64>()
-            .ok()
-    });
-    kib.unwrap_or(0) * 1024
+    // Alone: the servers of the run are its children.
+    stack::resident_bytes_alone(std::process::id())
 }
 
 #[cfg(test)]

@@ -9,15 +9,13 @@ use tokio::time::{Instant, interval};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
+    LOCAL,
     own_cluster::{self, Demand},
     plan::{self, Phase},
     processes::{self, System},
     report::Report,
     scenario::{Gauge, Paced, Scenario},
 };
-
-/// Where `make run` has its gateways.
-const LOCAL: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";
 
 /// Sends at a given rate whatever comes back (open loop), and judges what arrived.
 #[derive(Debug, Clone, Args)]
