@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use routing::RedisSettings;
+use routing::{RedisSettings, RoutingError};
 use service::kafka::KafkaSettings;
 use service::settings::{AdminSettings, Key, Values};
 use store::StoreSettings;
@@ -46,7 +46,11 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Sections of other programs that may share the file and the environment.
-pub const ELSEWHERE: &[&str] = &["was.", "auth.", "client.", "push.", "dev."];
+pub const ELSEWHERE: &[&str] = &["was.", "auth."];
+
+/// Connections to Postgres beside those of the workers: a renewal, a signal and a claim must not wait
+/// for appends.
+const BESIDE_WORKERS: usize = 3;
 
 /// Everything that the classifier is told.
 #[derive(Debug, Clone)]
@@ -85,13 +89,23 @@ impl Settings {
         if min_insync > replication {
             values.mistake("kafka.min_insync", "must not be above kafka.replication");
         }
+        let workers = values.within("classifier.workers", 1..=64);
         let store = StoreSettings {
-            pool_size: values.within("postgres.pool", 2..=1_000),
+            pool_size: values.within("postgres.pool", 1..=1_000),
             ..StoreSettings::new(values.get::<String>("postgres.url"))
         };
+        if workers + BESIDE_WORKERS > store.pool_size {
+            let message = format!("must be at least classifier.workers + {BESIDE_WORKERS}");
+            values.mistake("postgres.pool", &message);
+        }
+        let redis = RedisSettings {
+            url: values.get("redis.url"),
+            key_prefix: values.text("redis.key_prefix"),
+        };
+        check_addresses(&store, &redis, values);
         Self {
             name: values.optional("classifier.name").unwrap_or_else(own_name),
-            workers: values.within("classifier.workers", 1..=64),
+            workers,
             drain: values.get("classifier.drain"),
             // One record holds the event that made a group: its members must fit.
             group_limit: values.within("group.limit", 2..=10_000),
@@ -101,12 +115,24 @@ impl Settings {
             min_insync,
             kafka: KafkaSettings::read(values),
             store,
-            redis: RedisSettings {
-                url: values.get("redis.url"),
-                key_prefix: values.text("redis.key_prefix"),
-            },
+            redis,
             admin: AdminSettings::read(values),
         }
+    }
+}
+
+/// Addresses that can never work are mistakes, too. One that is missing has been named already.
+fn check_addresses(store: &StoreSettings, redis: &RedisSettings, values: &mut Values) {
+    if let (false, Err(error)) = (store.url.is_empty(), store.check()) {
+        values.mistake("postgres.url", &error.to_string());
+    }
+    if redis.url.is_empty() {
+        return;
+    }
+    match redis.check() {
+        Ok(()) => {}
+        Err(RoutingError::Settings { setting, reason }) => values.mistake(setting, &reason),
+        Err(error) => values.mistake("redis.url", &error.to_string()),
     }
 }
 
@@ -160,16 +186,46 @@ mod tests {
         }
     }
 
+    fn with_addresses(postgres: &str, redis: &str, more: &[&str]) -> String {
+        let mut args = vec!["--kafka-brokers", "127.0.0.1:9092"];
+        args.extend(["--postgres-url", postgres, "--redis-url", redis]);
+        args.extend(more);
+        mistakes(&args)
+    }
+
+    #[test]
+    fn addresses_that_can_never_work_are_named() {
+        let told = with_addresses("http://u:secret@h/d", "127.0.0.1:6379", &[]);
+        for name in ["postgres.url", "redis.url"] {
+            assert!(told.contains(name), "{name} is not in:\n{told}");
+        }
+        assert!(!told.contains("secret"), "{told}");
+    }
+
+    /// A pool that the workers alone can fill would make renewals wait for appends.
+    #[test]
+    fn a_pool_has_room_beside_the_workers() {
+        let pool = |pool| {
+            let more = ["--classifier-workers", "4", "--postgres-pool", pool];
+            with_addresses("postgres://u@h/d", "redis://h", &more)
+        };
+        assert!(pool("6").contains("classifier.workers + 3"));
+        assert_eq!(pool("7"), "");
+    }
+
+    /// A section that no program has is a typing error.
+    #[test]
+    fn a_section_of_nobody_is_unknown() {
+        let tables: &[&[Key]] = &[KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
+        let typo = [("SWITCHBOARD_CLIENT_URL".into(), "x".into())];
+        let mut values = Values::load_from(tables, ELSEWHERE, Vec::new(), typo);
+        let told = values.finish().err().map(|mistakes| mistakes.to_string());
+        assert!(told.unwrap_or_default().contains("SWITCHBOARD_CLIENT_URL"));
+    }
+
     #[test]
     fn defaults_and_three_addresses_are_enough() {
-        let told = mistakes(&[
-            "--kafka-brokers",
-            "127.0.0.1:9092",
-            "--postgres-url",
-            "postgres://u@127.0.0.1/d",
-            "--redis-url",
-            "redis://127.0.0.1",
-        ]);
+        let told = with_addresses("postgres://u@127.0.0.1/d", "redis://127.0.0.1", &[]);
         assert_eq!(told, "");
     }
 }
