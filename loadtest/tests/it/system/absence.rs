@@ -130,21 +130,24 @@ async fn i4_who_connects_under_fire_misses_nothing() {
                     urls.rotate_left((comer + visit) % 3);
                     Visit::begin(urls, &token, &watched, room)
                 };
+                let mut greeters = Vec::new();
                 for visit in 1..VISITS {
-                    arrive(visit).a_while().await;
+                    greeters.push(arrive(visit).a_while().await);
                 }
-                arrive(VISITS)
+                (greeters, arrive(VISITS))
             }));
         }
-        let mut last = Vec::new();
+        let (mut greeters, mut last) = (Vec::new(), Vec::new());
         for lane in lanes {
-            last.push(lane.await.unwrap());
+            let (greeted, visit) = lane.await.unwrap();
+            greeters.extend(greeted);
+            last.push(visit);
         }
-        last
+        (greeters, last)
     };
     let start = Instant::now();
-    let last = tokio::select! {
-        last = visitors => last,
+    let (mut greeters, last) = tokio::select! {
+        visited = visitors => visited,
         () = bench.scenario.send(&writing) => unreachable!("it writes for an hour"),
     };
     let (took, gauge) = (start.elapsed().as_secs_f64(), bench.scenario.gauge());
@@ -153,14 +156,16 @@ async fn i4_who_connects_under_fire_misses_nothing() {
     assert_eq!(verdict.accepted, issued);
     let head = bench.scenario.rest(0, 0).room(room).await.unwrap().head;
     for visit in last {
-        visit.until(head).await;
+        greeters.push(visit.until(head).await);
     }
+    let connects = ["was-1", "was-2", "was-3"]
+        .map(|was| greeters.iter().filter(|greeter| *greeter == was).count());
     println!(
-        "{} connects in {took:.1} s: {issued} messages issued, {accepted} accepted by then, {:.0}/s",
-        COMERS * VISITS,
+        "{connects:?} connects in {took:.1} s: {issued} messages issued, {accepted} accepted by then, {:.0}/s",
         (accepted as f64) / took
     );
-    assert!(COMERS * VISITS >= 200);
+    assert!(connects.iter().sum::<usize>() >= 200, "{connects:?}");
+    assert!(connects.iter().all(|count| *count >= 60), "{connects:?}");
     // Open loop: what was due was issued, whatever the servers made of it.
     assert!(issued as f64 >= 0.8 * RATE * took, "{issued} in {took} s");
 }
@@ -170,6 +175,8 @@ struct Visit {
     _client: client::Client,
     events: client::Events,
     expected: Seq,
+    /// The gateway that greeted it.
+    greeter: Option<String>,
 }
 
 impl Visit {
@@ -183,6 +190,7 @@ impl Visit {
             _client: client,
             events,
             expected: cursor.next(),
+            greeter: None,
         }
     }
 
@@ -196,6 +204,10 @@ impl Visit {
                 Event::Message(message) => message.seq,
                 Event::Room(event) => event.seq,
                 Event::Gap { from, to, .. } => panic!("gap {from} to {to}"),
+                Event::Connected(connected) => {
+                    self.greeter.get_or_insert(connected.was);
+                    continue;
+                }
                 _ => continue,
             };
             assert_eq!(seq, self.expected, "out of order, doubled or lost");
@@ -205,16 +217,18 @@ impl Visit {
     }
 
     /// Stays for some hundred messages: some from catch-up, some live.
-    async fn a_while(mut self) {
+    async fn a_while(mut self) -> String {
         for _ in 0..50 {
             self.one().await;
         }
+        self.greeter.unwrap()
     }
 
-    async fn until(mut self, head: Seq) {
+    async fn until(mut self, head: Seq) -> String {
         while self.expected <= head {
             self.one().await;
         }
+        self.greeter.unwrap()
     }
 }
 
