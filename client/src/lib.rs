@@ -33,7 +33,8 @@
 //! What a bot must do: read its events (a queue that stays full leaves the socket unread, until the server closes it),
 //! and page a [`Event::Gap`] with [`Rest::history`].
 //!
-//! What the client deliberately does not do: hide the servers' faults. A message that came twice is told twice.
+//! What the client deliberately does not do: hide the servers' faults. A message that came twice is told twice. And it does
+//! not speak TLS: it is for machines beside the gateways, or for a proxy that does.
 
 mod answers;
 mod backoff;
