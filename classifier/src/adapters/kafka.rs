@@ -158,17 +158,17 @@ impl KafkaPublish {
 impl Publish for KafkaPublish {
     fn publish(&self, outgoing: &Outgoing) -> Result<Ack, PublishError> {
         let delivery = self.producer.send(&self.record(outgoing));
-        let delivery = delivery.map_err(|error| sorted(error, &self.fatal))?;
+        let delivery = delivery.map_err(|error| sorted(&error, &self.fatal))?;
         let fatal = self.fatal.clone();
         Ok(Box::pin(async move {
             let placed = delivery.await;
-            placed.map(drop).map_err(|error| sorted(error, &fatal))
+            placed.map(drop).map_err(|error| sorted(&error, &fatal))
         }))
     }
 }
 
 /// What a failed record means to who sent it.
-fn sorted(error: ProduceError, fatal: &CancellationToken) -> PublishError {
+fn sorted(error: &ProduceError, fatal: &CancellationToken) -> PublishError {
     match error {
         ProduceError::Full => PublishError::Full,
         ProduceError::TooLarge => PublishError::Refused(error.to_string()),
