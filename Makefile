@@ -6,7 +6,7 @@ STACK  := $(TARGET)/debug/stack
 PORT   ?= 8081
 
 .DEFAULT_GOAL := help
-.PHONY: help install lints build run up test fmt clippy doc deny
+.PHONY: help install lints build run up test bench fmt clippy doc deny
 
 help: ## Lists these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
