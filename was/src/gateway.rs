@@ -37,6 +37,8 @@ pub struct Gateway {
     pub rates: RateLimits,
     /// How fast users send typing and read marks.
     pub signal_rates: RateLimits,
+    /// How fast users read over REST.
+    pub read_rates: RateLimits,
     /// Into Kafka.
     pub commands: Commands,
     /// In Redis.
@@ -45,10 +47,14 @@ pub struct Gateway {
     pub catch_up: CatchUp,
     /// From Postgres, for requests.
     pub store: Store,
+    /// Requests that may still ask it.
+    pub store_turns: Semaphore,
     /// Metrics.
     pub observed: Arc<Observed>,
     /// The time.
     pub clock: Clock,
+    /// Connections that may still be accepted; one that has become a socket is none any more.
+    pub connections: Arc<Semaphore>,
     /// Sockets that may still be opened.
     pub sockets: Arc<Semaphore>,
     /// Sockets and what works for them.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use routing::{HomeKeeper, Redis, RouteTable};
 use service::admin::{AdminServer, bind};
 use service::clock::Clock;
-use service::kafka::{Consumer, Producer};
+use service::kafka::{Admin, Consumer, KafkaSettings, Producer, Topics};
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
 use service::readiness::{Condition, Readiness};
@@ -29,6 +29,8 @@ use crate::routes::{DEAD_WAITING, Routes};
 use crate::settings::Settings;
 use crate::socket::accept;
 
+/// How long Kafka may take to say how many homes there are.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
 /// Clients come back after at most this, when the gateway stops.
 const RETURN_WITHIN: Duration = Duration::from_secs(1);
 /// What a stop leaves for releasing the home and for the last records.
@@ -66,6 +68,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let name = &settings.home.name;
     let producer = Producer::start(&settings.kafka, name, settings.command_timeout)?;
     let topics = settings.kafka.topics();
+    check_homes(&settings.kafka, &topics, settings.home.homes).await?;
     let commands = Commands::new(
         producer.clone(),
         topics.clone(),
@@ -98,6 +101,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         authority: Authority::new(&settings.auth)?,
         rates: RateLimits::new(settings.rate),
         signal_rates: RateLimits::new(settings.rate),
+        read_rates: RateLimits::new(settings.rate),
         rules: settings.rules,
         bound: settings.queue,
         registry: Arc::clone(&registry),
@@ -106,8 +110,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         routes: routes.clone(),
         catch_up: asking,
         store,
+        store_turns: Semaphore::new((settings.store.pool_size / 2).max(1)),
         observed: Arc::clone(&observed),
         clock: Clock::system(),
+        connections: Arc::new(Semaphore::new(settings.max_connections)),
         sockets: Arc::new(Semaphore::new(settings.max_sockets)),
         tasks: TaskTracker::new(),
         stopping: AtomicBool::new(false),
@@ -150,6 +156,21 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     lifecycle.spawn("stop", stop.run(lifecycle.drain().clone()));
     tracing::info!(%address, "listening");
     lifecycle.wait().await?;
+    Ok(())
+}
+
+/// Gateways that count homes differently would take each other's for nobody's.
+async fn check_homes(kafka: &KafkaSettings, topics: &Topics, homes: i32) -> anyhow::Result<()> {
+    let topic = topics.receive();
+    let admin = Admin::connect(kafka, ASK_WITHIN)?;
+    match admin.partitions(topic).await {
+        Ok(partitions) => anyhow::ensure!(
+            i32::try_from(partitions).ok() == homes.checked_add(1),
+            "homes = {homes}, but {topic} has {partitions} partitions: homes and one for broadcasts"
+        ),
+        // Not ready until it can be read; Kafka may come back.
+        Err(error) => tracing::warn!(%error, "the number of homes was not checked"),
+    }
     Ok(())
 }
 

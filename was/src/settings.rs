@@ -42,6 +42,11 @@ pub const KEYS: &[Key] = &[
         "sockets open at once; more are told to come back",
     ),
     Key::new(
+        "was.max_connections",
+        "4096",
+        "connections open at once beside the sockets; more wait to be accepted",
+    ),
+    Key::new(
         "was.home_lease",
         "2s",
         "how long the home stays claimed without being renewed",
@@ -159,6 +164,8 @@ pub struct Settings {
     pub rate: Rate,
     /// Sockets open at once.
     pub max_sockets: usize,
+    /// Connections open at once that are not (yet) sockets.
+    pub max_connections: usize,
     /// How long Kafka may take to acknowledge a command (trap 11).
     pub command_timeout: Duration,
     /// How long a request waits for its command's outcome.
@@ -237,6 +244,7 @@ impl Settings {
             queue,
             rate,
             max_sockets: values.within("was.max_sockets", 1..=10_000_000),
+            max_connections: values.within("was.max_connections", 1..=1_000_000),
             command_timeout,
             outcome_timeout: values.within("was.outcome_timeout", ms(100)..=ms(10_000)),
             drain: values.within("was.drain", ms(1_000)..=ms(600_000)),

@@ -1,5 +1,7 @@
 //! Bodies, paths and queries whose mistakes are problems, too.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -10,6 +12,9 @@ use serde::de::DeserializeOwned;
 
 use super::problem::Problem;
 
+/// How long a body may take to come.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
 /// A JSON body.
 pub(super) struct Body<T>(pub(super) T);
 
@@ -17,7 +22,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Json::from_request(request, state).await;
+        let body = tokio::time::timeout(BODY_WITHIN, Json::from_request(request, state)).await;
+        let body = body.map_err(|_elapsed| {
+            let text = "the body took more than 10 s";
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "too_slow", text)
+        })?;
         let Json(body) = body.map_err(|error: JsonRejection| {
             Problem::new(error.status(), "malformed", error.body_text())
         })?;

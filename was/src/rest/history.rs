@@ -57,6 +57,7 @@ pub(super) async fn page(
     InRoom(room): InRoom,
     Asked(part): Asked<Part>,
 ) -> Result<Json<Messages>, Problem> {
+    gateway.allow_read(caller)?;
     let malformed = |text: &str| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
     let seq = |n| Seq::new(n).map_err(|_| malformed("after and before are seqs"));
     let page = match (part.after, part.before) {
@@ -68,7 +69,8 @@ pub(super) async fn page(
     if !(1..=MOST).contains(&limit) {
         return Err(malformed("limit is 1 to 500"));
     }
-    let history = gateway.store.history(caller, room, page, limit).await?;
+    let store = gateway.ask_store().await?;
+    let history = store.history(caller, room, page, limit).await?;
     let history = history.ok_or_else(Problem::no_room)?;
     Ok(Json(Messages {
         messages: history.events,

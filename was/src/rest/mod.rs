@@ -4,6 +4,7 @@ mod bearer;
 mod body;
 mod dev;
 mod history;
+mod limits;
 mod members;
 mod outcome;
 mod problem;

@@ -1,7 +1,6 @@
 //! A request's command: produced, then its outcome awaited at an address of our own home.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
 
 use protocol::{
     Address, Command, CommandKind, Origin, RejectCode, RoomId, Seq, ServerFrame, UserId, VERSION,
@@ -25,14 +24,6 @@ pub(super) struct Done {
 }
 
 impl Gateway {
-    /// Takes one from the caller's rate.
-    pub(super) fn allow_request(&self, user: UserId) -> Result<(), Problem> {
-        self.rates.take(user, Instant::now()).map_err(|wait| {
-            self.observed.refuse(RejectCode::RateLimited);
-            Problem::too_fast(wait)
-        })
-    }
-
     /// Produces a command and waits for its outcome; what did not come in time is looked up.
     pub(super) async fn carry_out(
         &self,
@@ -86,7 +77,8 @@ impl Gateway {
                 Err(Problem::rejected(code, message))
             }
             _ => {
-                let found = self.store.find_outcome(room, sender, word, key.id).await;
+                let store = self.ask_store().await?;
+                let found = store.find_outcome(room, sender, word, key.id).await;
                 let found = found.map_err(|_| Problem::unknown())?;
                 found
                     .map(|event| Done {

@@ -57,7 +57,7 @@ impl Problem {
         let mut problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             code.as_str(),
-            "more commands than the limit",
+            "more than the limit",
         );
         problem.retry_after_ms = Some(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1));
         problem

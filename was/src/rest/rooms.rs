@@ -75,9 +75,12 @@ pub(super) async fn create(
         }
         RoomKind::Group => RoomKey::Created(caller, key.id),
     };
-    let room = gateway.store.reserve_room(reserved).await?;
+    let store = gateway.ask_store().await?;
+    let room = store.reserve_room(reserved).await?;
     // Made before, by either of the two or under the same key.
-    if gateway.store.room(caller, room).await?.is_some() {
+    let made = store.room(caller, room).await?.is_some();
+    drop(store);
+    if made {
         return Ok((StatusCode::CREATED, Json(MadeRoom { room })));
     }
     let name = if new.kind == RoomKind::Direct {
@@ -162,6 +165,7 @@ pub(super) async fn list(
     Caller(caller): Caller,
     Asked(listed): Asked<Listed>,
 ) -> Result<Json<Summaries>, Problem> {
+    gateway.allow_read(caller)?;
     let malformed = |text: &str| Problem::new(StatusCode::BAD_REQUEST, "malformed", text);
     let after = listed.after.map(RoomId::new).transpose();
     let after = after.map_err(|_| malformed("after is a room's id"))?;
@@ -169,7 +173,8 @@ pub(super) async fn list(
     if !(1..=MOST_LISTED).contains(&limit) {
         return Err(malformed("limit is 1 to 500"));
     }
-    let rooms = gateway.store.rooms_of(caller, after, limit).await?;
+    let store = gateway.ask_store().await?;
+    let rooms = store.rooms_of(caller, after, limit).await?;
     Ok(Json(Summaries {
         rooms: rooms.into_iter().map(Summary::from).collect(),
     }))
@@ -227,11 +232,9 @@ pub(super) async fn one(
     Caller(caller): Caller,
     InRoom(room): InRoom,
 ) -> Result<Json<Room>, Problem> {
-    let view = gateway
-        .store
-        .room(caller, room)
-        .await?
-        .ok_or_else(Problem::no_room)?;
+    gateway.allow_read(caller)?;
+    let view = gateway.ask_store().await?.room(caller, room).await?;
+    let view = view.ok_or_else(Problem::no_room)?;
     Ok(Json(Room {
         room: view.room,
         kind: view.kind,

@@ -1,19 +1,23 @@
-//! Accepts connections: TCP_NODELAY on each, one tracked task each, until the drain.
+//! Accepts connections, so many at a time: TCP_NODELAY on each, one tracked task each, until the
+//! drain.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::{Limits, converse};
 use crate::gateway::Gateway;
 
-/// How long a request's head may take.
-const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long a connection may take for what.
+const LIMITS: Limits = Limits {
+    head: Duration::from_secs(10),
+    // Above what a command may take, its outcome and a look-up included.
+    request: Duration::from_secs(30),
+    stop: Duration::from_secs(5),
+};
 /// How long to wait when accepting fails: files may have run out.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -25,12 +29,16 @@ pub async fn accept(
     stop: CancellationToken,
 ) {
     loop {
+        // The place first: while none is free, clients wait in the system's queue.
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = async {
+                let place = Arc::clone(&gateway.connections).acquire_owned().await;
+                listener.accept().await.map(|(stream, _)| (stream, place))
+            } => accepted,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, place) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
                 tokio::time::sleep(AGAIN).await;
@@ -42,27 +50,10 @@ pub async fn accept(
             tracing::debug!(%error, "no TCP_NODELAY");
             continue;
         }
-        let service = TowerToHyperService::new(router.clone());
-        let stop = stop.clone();
+        let (router, stop) = (router.clone(), stop.clone());
         gateway.tasks.spawn(async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_WITHIN)
-                .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(stream), service)
-                .with_upgrades();
-            let mut connection = std::pin::pin!(connection);
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                () = stop.cancelled() => {
-                    // The request under way is answered, then the connection ends.
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection");
-            }
+            converse(stream, router, LIMITS, &stop).await;
+            drop(place);
         });
     }
 }

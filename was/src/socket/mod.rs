@@ -1,5 +1,6 @@
 //! Sockets: accepted, upgraded, and served by one task each.
 
+mod connection;
 mod fragment;
 mod incoming;
 mod line;

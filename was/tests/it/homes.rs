@@ -102,3 +102,15 @@ async fn i6_sessions_of_a_taken_home_are_sent_away() {
     assert_eq!(first.readiness().await.0, 503);
     let _there = second.session("ann", "phone", &[]).await;
 }
+
+/// A number of homes that is not the topic's is told at the start, with both numbers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_number_of_homes_is_told() {
+    let house = House::new().await;
+    let mut child = house.process("was-0", &[("SWITCHBOARD_HOMES", "9")]).child;
+    let ended = tokio::time::timeout(crate::house::PATIENCE, child.wait()).await;
+    assert_eq!(ended.unwrap().unwrap().code(), Some(1));
+    let log = std::fs::read_to_string(house.space.dir().join("was-0.log")).unwrap();
+    assert!(log.contains("homes = 9"), "{log}");
+    assert!(log.contains("has 5 partitions"), "{log}");
+}

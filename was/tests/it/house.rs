@@ -73,8 +73,8 @@ impl House {
         }
     }
 
-    /// A gateway that is ready.
-    pub(crate) async fn gateway(&self, name: &str, env: &[(&str, &str)]) -> Gateway {
+    /// A gateway that has just been started.
+    pub(crate) fn process(&self, name: &str, env: &[(&str, &str)]) -> Gateway {
         let (port, admin) = (free_port(), free_port());
         let log = std::fs::File::create(self.space.dir().join(format!("{name}.log"))).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_was"))
@@ -93,12 +93,17 @@ impl House {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let gateway = Gateway {
+        Gateway {
             child,
             port,
             admin,
             http: self.http.clone(),
-        };
+        }
+    }
+
+    /// A gateway that is ready.
+    pub(crate) async fn gateway(&self, name: &str, env: &[(&str, &str)]) -> Gateway {
+        let gateway = self.process(name, env);
         until("ready", || async {
             let answer = gateway.http.get(gateway.admin_url("/readyz")).send().await;
             let answer = answer.map_err(|error| error.to_string())?;

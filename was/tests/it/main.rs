@@ -18,4 +18,5 @@ mod rest;
 mod routes;
 mod sessions;
 mod settings;
+mod slow;
 mod socket;

@@ -1,0 +1,58 @@
+//! How much requests may take: of a caller's rate, and of the store that sessions need, too.
+
+use std::ops::Deref;
+use std::time::{Duration, Instant};
+
+use protocol::{RejectCode, UserId};
+use store::Store;
+use tokio::sync::SemaphorePermit;
+
+use super::problem::Problem;
+use crate::gateway::Gateway;
+
+/// How long a request waits for its turn at the store.
+const TURN_WITHIN: Duration = Duration::from_secs(5);
+
+/// The store, for one question.
+pub(super) struct Asking<'a> {
+    store: &'a Store,
+    _turn: SemaphorePermit<'a>,
+}
+
+impl Deref for Asking<'_> {
+    type Target = Store;
+
+    fn deref(&self) -> &Store {
+        self.store
+    }
+}
+
+impl Gateway {
+    /// Takes one from the caller's rate of commands.
+    pub(super) fn allow_request(&self, user: UserId) -> Result<(), Problem> {
+        self.rates.take(user, Instant::now()).map_err(|wait| {
+            self.observed.refuse(RejectCode::RateLimited);
+            Problem::too_fast(wait)
+        })
+    }
+
+    /// Takes one from the caller's rate of reads: as high as that of commands, and apart from it.
+    pub(super) fn allow_read(&self, user: UserId) -> Result<(), Problem> {
+        self.read_rates
+            .take(user, Instant::now())
+            .map_err(Problem::too_fast)
+    }
+
+    /// The store, in turn: requests together have half of its connections, so that however many
+    /// come, sessions catch up.
+    pub(super) async fn ask_store(&self) -> Result<Asking<'_>, Problem> {
+        let turn = tokio::time::timeout(TURN_WITHIN, self.store_turns.acquire()).await;
+        match turn {
+            Ok(Ok(turn)) => Ok(Asking {
+                store: &self.store,
+                _turn: turn,
+            }),
+            _ => Err(Problem::unavailable("too many requests wait, try again")),
+        }
+    }
+}
