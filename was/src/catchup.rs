@@ -1,15 +1,18 @@
 //! The one catch-up routine: hello, gap, settle and audit ask here, and sessions share a query as
 //! long as it has not been sent yet (trap 8).
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use protocol::ServerFrame;
-use store::{Baseline, CatchUpRequest, RoomCatchUp, Scope, Store};
+use protocol::{Limits, ServerFrame, UserId};
+use store::{Baseline, CatchUpAnswer, CatchUpRequest, RoomCatchUp, Scope, Store, StoreError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Observed;
-use crate::session::{Answer, RoomAnswer, Rooms};
+use crate::session::{Answer, Query, RoomAnswer, Rooms};
 use crate::socket::{Bound, Item, Mailbox};
 
 /// Sessions that share one query at most.
@@ -24,151 +27,234 @@ const QUERIES: usize = 4;
 /// Sessions that may wait; more are told to come back.
 const WAITING: usize = 100_000;
 
+/// What answers: the store.
+pub trait Source: Clone + Send + Sync + 'static {
+    /// Answers many sessions at once, in their order, each with at most so many bytes of content.
+    fn catch_up(
+        &self,
+        requests: &[CatchUpRequest],
+        max_bytes: i64,
+    ) -> impl Future<Output = Found> + Send;
+}
+
+/// What is found for many sessions: all, or for each.
+pub type Found = Result<Vec<Result<CatchUpAnswer, StoreError>>, StoreError>;
+
+impl Source for Store {
+    async fn catch_up(&self, requests: &[CatchUpRequest], max_bytes: i64) -> Found {
+        Self::catch_up(self, requests, max_bytes).await
+    }
+}
+
 /// One session's question, and where its answer goes.
 #[derive(Debug)]
-pub struct Question {
-    /// What is asked.
-    pub request: CatchUpRequest,
-    /// The number to answer with.
-    pub number: u32,
-    /// Whose.
-    pub mailbox: Arc<Mailbox>,
+struct Question {
+    request: CatchUpRequest,
+    number: u32,
+    mailbox: Arc<Mailbox>,
 }
 
 /// Where questions are asked.
 #[derive(Debug, Clone)]
 pub struct CatchUp {
-    questions: mpsc::Sender<Question>,
+    /// Of sessions that wait for the answer: hello and gap.
+    urgent: mpsc::Sender<Question>,
+    /// Of sessions that go on meanwhile: settle and audit.
+    patient: mpsc::Sender<Question>,
     bound: Bound,
 }
 
 /// What answers them.
-pub struct CatchUpTask {
-    questions: mpsc::Receiver<Question>,
-    store: Store,
-    observed: Arc<Observed>,
-    bound: Bound,
+pub struct CatchUpTask<S> {
+    urgent: mpsc::Receiver<Question>,
+    patient: mpsc::Receiver<Question>,
     stop: CancellationToken,
+    answering: Answering<S>,
 }
 
-/// The scope and baseline of a session's query.
-pub fn scope(rooms: Rooms, first: bool) -> (Scope, Baseline) {
-    let scope = match rooms {
-        Rooms::All => Scope::AllRooms,
-        Rooms::Waiting => Scope::Named,
-    };
-    (
-        scope,
-        if first {
-            Baseline::Head
-        } else {
-            Baseline::Joined
-        },
-    )
+#[derive(Clone)]
+struct Answering<S> {
+    source: S,
+    observed: Arc<Observed>,
+    bound: Bound,
 }
 
 /// The two ends.
-pub fn catch_up(
-    store: Store,
+pub fn catch_up<S: Source>(
+    source: S,
     observed: Arc<Observed>,
     bound: Bound,
     stop: CancellationToken,
-) -> (CatchUp, CatchUpTask) {
-    let (sender, questions) = mpsc::channel(WAITING);
+) -> (CatchUp, CatchUpTask<S>) {
+    let (urgent, urgent_questions) = mpsc::channel(WAITING);
+    let (patient, patient_questions) = mpsc::channel(WAITING);
     let task = CatchUpTask {
-        questions,
-        store,
-        observed,
-        bound,
+        urgent: urgent_questions,
+        patient: patient_questions,
         stop,
-    };
-    (
-        CatchUp {
-            questions: sender,
+        answering: Answering {
+            source,
+            observed,
             bound,
         },
-        task,
-    )
+    };
+    let asking = CatchUp {
+        urgent,
+        patient,
+        bound,
+    };
+    (asking, task)
 }
 
 impl CatchUp {
-    /// Asks; the answer arrives in the mailbox.
-    pub fn ask(&self, question: Question) {
-        if let Err(refused) = self.questions.try_send(question) {
-            let question = refused.into_inner();
-            question
-                .mailbox
-                .push(Item::Answered(question.number, None), self.bound);
+    /// Asks for a session of `user`; the answer arrives in the mailbox.
+    pub fn ask(&self, user: UserId, query: Query, limits: &Limits, mailbox: &Arc<Mailbox>) {
+        // A device that names no cursor at all has seen nothing yet, and begins now. Of one that
+        // does, a room without a cursor is one that the user was added to since.
+        let baseline = if query.first && query.cursors.is_empty() {
+            Baseline::Head
+        } else {
+            Baseline::Joined
+        };
+        let (scope, waits) = match query.rooms {
+            Rooms::All => (Scope::AllRooms, query.first),
+            Rooms::Waiting => (Scope::Named, true),
+        };
+        let question = Question {
+            request: CatchUpRequest {
+                user,
+                cursors: query.cursors,
+                scope,
+                baseline,
+                marks: query.marks,
+                max_per_room: limits.replay_room,
+                max_total: limits.replay_total,
+            },
+            number: query.number,
+            mailbox: Arc::clone(mailbox),
+        };
+        let questions = if waits { &self.urgent } else { &self.patient };
+        if let Err(refused) = questions.try_send(question) {
+            refused.into_inner().answer(None, self.bound);
         }
     }
 }
 
-impl CatchUpTask {
+impl Question {
+    fn answer(self, answer: Option<Box<Answer>>, bound: Bound) {
+        self.mailbox
+            .push(Item::Answered(self.number, answer), bound);
+    }
+}
+
+impl<S: Source> CatchUpTask<S> {
     /// Answers until stopped.
     pub async fn run(mut self) {
         let permits = Arc::new(Semaphore::new(QUERIES));
         loop {
-            let mut batch = Vec::new();
             // The permit first: while none is free, questions gather.
             let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
                 return;
             };
-            tokio::select! {
+            let first = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
-                taken = self.questions.recv_many(&mut batch, SHARE) => if taken == 0 { return },
+                first = self.urgent.recv() => first,
+                first = self.patient.recv() => first,
+            };
+            let mut batch = Vec::from_iter(first);
+            if batch.is_empty() {
+                return;
             }
-            let (store, observed, bound) =
-                (self.store.clone(), Arc::clone(&self.observed), self.bound);
+            while batch.len() < SHARE
+                && let Ok(next) = self.urgent.try_recv().or_else(|_| self.patient.try_recv())
+            {
+                batch.push(next);
+            }
+            let answering = self.answering.clone();
             tokio::spawn(async move {
-                answer(&store, &observed, bound, batch).await;
+                answering.answer(batch).await;
                 drop(permit);
             });
         }
     }
 }
 
-async fn answer(store: &Store, observed: &Observed, bound: Bound, batch: Vec<Question>) {
-    let (requests, askers): (Vec<_>, Vec<_>) = batch
-        .into_iter()
-        .map(|q| (q.request, (q.number, q.mailbox)))
-        .unzip();
-    observed
-        .catch_up_sessions
-        .observe(f64::from(u32::try_from(askers.len()).unwrap_or(0)));
-    let timer = observed.catch_up_seconds.start_timer();
-    let bytes = (QUERY_BYTES / askers.len().max(1)).min(SESSION_BYTES);
-    let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    let found = store.catch_up(&requests, bytes).await;
-    timer.observe_duration();
-    match found {
-        Ok(answers) if answers.len() == askers.len() => {
-            for ((number, mailbox), answer) in askers.into_iter().zip(answers) {
-                let answer = match answer {
-                    Ok(answer) => Some(Box::new(Answer {
-                        rooms: answer.rooms.into_iter().map(room).collect(),
-                    })),
-                    Err(error) => {
-                        observed.catch_up_errors.inc();
-                        tracing::error!(%error, "one session's catch-up failed");
-                        None
-                    }
-                };
-                mailbox.push(Item::Answered(number, answer), bound);
+impl<S: Source> Answering<S> {
+    /// Answers all of a batch. What is refused may be the fault of one: the others are asked for
+    /// again without it, by halves.
+    async fn answer(&self, batch: Vec<Question>) {
+        let mut parts = vec![batch];
+        while let Some(mut part) = parts.pop() {
+            // In a reconnect storm many have given up by the time it is their turn.
+            part.retain(|question| !question.mailbox.is_gone());
+            if part.is_empty() {
+                continue;
             }
-        }
-        other => {
-            observed.catch_up_errors.inc();
-            match other {
-                Err(error) => tracing::warn!(%error, "catch-up failed"),
+            let error = match self.ask(&part).await {
                 Ok(answers) => {
-                    tracing::error!(asked = askers.len(), answered = answers.len(), "catch-up");
+                    for (question, answer) in part.into_iter().zip(answers) {
+                        self.tell(question, answer);
+                    }
+                    continue;
                 }
+                Err(error) => error,
+            };
+            if part.len() > 1 && says_no(&error) {
+                let rest = part.split_off(part.len() / 2);
+                parts.push(rest);
+                parts.push(part);
+                continue;
             }
-            for (number, mailbox) in askers {
-                mailbox.push(Item::Answered(number, None), bound);
+            self.observed.catch_up_errors.inc();
+            tracing::warn!(%error, sessions = part.len(), "catch-up failed");
+            for question in part {
+                question.answer(None, self.bound);
             }
         }
     }
+
+    async fn ask(&self, questions: &[Question]) -> Found {
+        let requests: Vec<_> = questions.iter().map(|q| q.request.clone()).collect();
+        let observed = &self.observed;
+        observed
+            .catch_up_sessions
+            .observe(f64::from(u32::try_from(requests.len()).unwrap_or(0)));
+        let _timer = observed.catch_up_seconds.start_timer();
+        let bytes = (QUERY_BYTES / requests.len().max(1)).min(SESSION_BYTES);
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        let answers = self.source.catch_up(&requests, bytes).await?;
+        if answers.len() == requests.len() {
+            Ok(answers)
+        } else {
+            let (asked, answered) = (requests.len(), answers.len());
+            let mismatch = format!("{asked} sessions asked, {answered} were answered");
+            Err(StoreError::Corrupt(mismatch))
+        }
+    }
+
+    fn tell(&self, question: Question, answer: Result<CatchUpAnswer, StoreError>) {
+        let answer = match answer {
+            Ok(answer) => Some(Box::new(Answer {
+                rooms: answer.rooms.into_iter().map(room).collect(),
+            })),
+            Err(error) => {
+                self.observed.catch_up_errors.inc();
+                tracing::error!(%error, "one session's catch-up failed");
+                None
+            }
+        };
+        question.answer(answer, self.bound);
+    }
+}
+
+/// Whether the database is there and does not do what was asked: a smaller part it may do. While it
+/// is away, whoever asks is told so at once.
+fn says_no(error: &StoreError) -> bool {
+    !matches!(
+        error,
+        StoreError::Unknown { .. } | StoreError::Unavailable { source: None, .. }
+    )
 }
 
 fn room(found: RoomCatchUp) -> RoomAnswer {

@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use protocol::{ClientFrame, CloseCode, Command, MessageId, UserId};
 use routing::{Held, Route};
 use service::clock::Clock;
-use store::{CatchUpRequest, Store};
+use store::Store;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authority;
-use crate::catchup::{CatchUp, Question, scope};
+use crate::catchup::CatchUp;
 use crate::commands::Commands;
 use crate::metrics::Observed;
 use crate::rate::RateLimits;
 use crate::registry::{RETURN_WITHIN, Registry, Serving, come_back};
 use crate::routes::Routes;
-use crate::session::{Now, Rooms, Rules};
+use crate::session::{Now, Rules};
 use crate::socket::{Bound, Item, Mailbox};
 
 /// One gateway.
@@ -192,32 +192,5 @@ impl Gateway {
         let routes = self.routes.clone();
         self.tasks
             .spawn(async move { routes.remove(&identity).await });
-    }
-
-    /// Asks what a session has missed; the answer arrives in its mailbox.
-    pub fn ask(
-        &self,
-        user: UserId,
-        number: u32,
-        first: bool,
-        rooms: Rooms,
-        cursors: Vec<(protocol::RoomId, Option<protocol::Seq>)>,
-        mailbox: &Arc<Mailbox>,
-    ) {
-        let (scope, baseline) = scope(rooms, first);
-        let request = CatchUpRequest {
-            user,
-            cursors,
-            scope,
-            baseline,
-            marks: first,
-            max_per_room: self.rules.limits.replay_room,
-            max_total: self.rules.limits.replay_total,
-        };
-        self.catch_up.ask(Question {
-            request,
-            number,
-            mailbox: Arc::clone(mailbox),
-        });
     }
 }

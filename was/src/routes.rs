@@ -15,6 +15,7 @@ use crate::commands::Commands;
 use crate::gateway::Identity;
 use crate::metrics::Observed;
 use crate::registry::{Registry, Serving};
+use crate::session::Written;
 use crate::socket::Bound;
 
 /// Users whose routes may wait to be looked at.
@@ -57,7 +58,7 @@ impl Routes {
     /// Writes a new session's route; whoever had the device before is closed. Nothing of it stays
     /// when the session has left the registry meanwhile: a later session of the device, here or
     /// elsewhere, may have been the one that had the device.
-    pub async fn write(&self, identity: &Identity) -> bool {
+    pub async fn write(&self, identity: &Identity) -> Written {
         let _turn = identity.turn.lock().await;
         let Identity {
             user,
@@ -66,7 +67,7 @@ impl Routes {
             ..
         } = identity;
         if !self.registry.has(route.session) {
-            return false;
+            return Written::Failed;
         }
         match self.table.write(*user, device, route).await {
             Ok(older) => {
@@ -76,9 +77,12 @@ impl Routes {
                 } else if let Some(older) = older {
                     self.evict(&older, route);
                 }
-                true
+                Written::Stands
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                self.failed(&error);
+                Written::Failed
+            }
         }
     }
 
@@ -103,7 +107,7 @@ impl Routes {
 
     /// Makes sure that a session's route stands (docs/architecture.md, "Connecting": the audit). Without effect on a newer session of
     /// the device: then this one is closed.
-    pub async fn restore(&self, identity: &Identity) -> bool {
+    pub async fn restore(&self, identity: &Identity) -> Written {
         let _turn = identity.turn.lock().await;
         let Identity {
             user,
@@ -112,20 +116,23 @@ impl Routes {
             ..
         } = identity;
         if !self.registry.has(route.session) {
-            return false;
+            return Written::Failed;
         }
         match self.table.restore(*user, device, route).await {
-            Ok(Restored::Present) => true,
+            Ok(Restored::Present) => Written::Stands,
             Ok(Restored::Written) => {
                 self.observed.routes_restored.inc();
-                true
+                Written::Restored
             }
             Ok(Restored::Replaced(_)) => {
                 self.registry
                     .end(route.session, CloseCode::Replaced, self.bound);
-                true
+                Written::Stands
             }
-            Err(error) => self.failed(&error),
+            Err(error) => {
+                self.failed(&error);
+                Written::Failed
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use protocol::{
     RejectCode, RoomId, ServerFrame, SignalKind, SignalRecord, UserId, VERSION,
 };
 
-use super::message::{Answer, Hello, Input, Now, Output};
+use super::message::{Answer, Hello, Input, Now, Output, Written};
 use super::order::{Order, Rooms};
 use super::rules::Rules;
 
@@ -47,7 +47,7 @@ pub struct Session {
     audit_at: Instant,
     /// The route is being written again for the audit; its query follows.
     auditing: bool,
-    /// The query whose findings are the audit's.
+    /// The query whose findings are what a lost route cost.
     audit: Option<u32>,
     retry_at: Option<Instant>,
     errors: u16,
@@ -121,12 +121,19 @@ impl Session {
                         out.push(self.welcome(user, &answer, rules));
                     }
                     let brought = self.order.answered(number, answer, out);
-                    self.caught_up(number, brought, now, rules, out);
+                    self.caught_up(number, brought, out);
                 }
                 None => self.unanswered(number, now, rules, out),
             },
             Input::Live { room, seq, frame } => self.order.live(room, seq, frame, rules, out),
-            Input::Signal(frame) | Input::Direct(frame) => out.push(Output::Send(frame)),
+            Input::Signal(frame) => match self.phase {
+                Phase::Live { .. } => out.push(Output::Send(frame)),
+                // Not before the welcome. A mark that the query under way may not know is read by
+                // the settle; what comes before the query is known to it.
+                Phase::CatchingUp { .. } => self.order.ask_for_marks(),
+                _ => {}
+            },
+            Input::Direct(frame) => out.push(Output::Send(frame)),
             Input::Produced(id, true) => {
                 out.push(Output::Send(ServerFrame::Accepted { id }.encode()));
             }
@@ -181,9 +188,10 @@ impl Session {
         Output::Send(welcome.encode())
     }
 
-    fn route_written(&mut self, written: bool, now: Now, rules: &Rules, out: &mut Vec<Output>) {
+    fn route_written(&mut self, written: Written, now: Now, rules: &Rules, out: &mut Vec<Output>) {
         match (&self.phase, written) {
-            (Phase::Registering, true) => {
+            (Phase::Registering, Written::Failed) => self.come_back(out),
+            (Phase::Registering, _) => {
                 // Only now may the query be sent: what is stored before is found by it, what is
                 // stored later finds the route.
                 self.phase = Phase::CatchingUp {
@@ -191,24 +199,23 @@ impl Session {
                 };
                 self.order.ask(Rooms::All, out);
             }
-            (Phase::Registering, false) => self.come_back(out),
-            (Phase::Live { .. }, true) if self.auditing => {
-                self.audit = Some(self.order.ask(Rooms::All, out));
+            // While Redis is away Postgres is asked all the same: nothing else finds what was missed.
+            (Phase::Live { .. }, written) if self.auditing => {
+                let number = self.order.ask(Rooms::All, out);
+                if written == Written::Restored {
+                    self.audit = Some(number);
+                    // What was looked up before is settled once more.
+                    self.phase = Phase::Live {
+                        settle: Some(now.tick + rules.settle_after),
+                    };
+                }
             }
             _ => {}
         }
         self.auditing = false;
     }
 
-    fn caught_up(
-        &mut self,
-        number: u32,
-        brought: usize,
-        now: Now,
-        rules: &Rules,
-        out: &mut Vec<Output>,
-    ) {
-        self.retry_at = None;
+    fn caught_up(&mut self, number: u32, brought: usize, out: &mut Vec<Output>) {
         if let Phase::CatchingUp { settle } = self.phase {
             self.phase = Phase::Live {
                 settle: Some(settle),
@@ -217,10 +224,6 @@ impl Session {
         if self.audit == Some(number) {
             self.audit = None;
             if brought > 0 {
-                // The route may have been lost: what was looked up meanwhile is found once more.
-                self.phase = Phase::Live {
-                    settle: Some(now.tick + rules.settle_after),
-                };
                 out.push(Output::Audited(brought));
             }
         }

@@ -47,8 +47,8 @@ pub enum Input {
     End(CloseCode),
     /// The gateway stops: come back after so many ms.
     Drain(u64),
-    /// The route was written and acknowledged, or could not be.
-    RouteWritten(bool),
+    /// What became of the route's write.
+    RouteWritten(Written),
     /// The answer to query `number`; none when it could not be read.
     Answered {
         /// Which query.
@@ -73,6 +73,32 @@ pub enum Input {
     Produced(MessageId, bool),
     /// A deadline may have passed.
     Tick,
+}
+
+/// What became of a route's write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It could not be written: Redis is away.
+    Failed,
+    /// It stands, acknowledged.
+    Stands,
+    /// It had been lost, and stands again: who looked it up meanwhile did not find it.
+    Restored,
+}
+
+/// What a session asks: what is above these cursors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// The number to answer with.
+    pub number: u32,
+    /// It is the hello's.
+    pub first: bool,
+    /// About which rooms.
+    pub rooms: Rooms,
+    /// The last seq seen, by room.
+    pub cursors: Vec<(RoomId, Option<Seq>)>,
+    /// Read marks are wanted too.
+    pub marks: bool,
 }
 
 /// What a catch-up query found for one session.
@@ -114,17 +140,8 @@ pub enum Output {
     Register(UserId),
     /// Write the route; answer with [`Input::RouteWritten`].
     WriteRoute,
-    /// Ask for what is above these cursors; answer with [`Input::Answered`].
-    Query {
-        /// The number to answer with.
-        number: u32,
-        /// It is the hello's: rooms without a cursor begin at their head, and read marks are wanted.
-        first: bool,
-        /// About which rooms.
-        rooms: Rooms,
-        /// The last seq seen, by room.
-        cursors: Vec<(RoomId, Option<Seq>)>,
-    },
+    /// Ask; answer with [`Input::Answered`].
+    Query(Query),
     /// Produce; answer with [`Input::Produced`].
     Produce(Box<Command>),
     /// Produce, unanswered.

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use protocol::{RoomId, Seq, ServerFrame};
 
-use super::message::{Answer, Output, RoomAnswer};
+use super::message::{Answer, Output, Query, RoomAnswer};
 use super::rules::Rules;
 
 /// A live frame that waits for an answer.
@@ -17,6 +17,9 @@ struct Held {
     /// to a query sent later (I3), so what is absent after this one is absent.
     after: u32,
 }
+
+/// Cursors that are kept of rooms that the user is not in.
+const OTHERS: usize = 64;
 
 /// Which rooms a query is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +44,8 @@ pub struct Order {
     /// The last query asked, and the last answered: at most one is under way.
     asked: u32,
     answered: u32,
+    /// The next query about all rooms asks for read marks too.
+    marks: bool,
     /// Another is needed after the one under way: what was noticed since must not join it (trap 8).
     again: Option<Rooms>,
 }
@@ -51,6 +56,7 @@ impl Order {
         Self {
             known: cursors,
             catching_up: true,
+            marks: true,
             ..Self::default()
         }
     }
@@ -92,19 +98,27 @@ impl Order {
                 .collect(),
             Rooms::Waiting => self.waiting.iter().map(|w| (w.0, self.last(w.0))).collect(),
         };
-        out.push(Output::Query {
+        out.push(Output::Query(Query {
             number,
             first: self.catching_up,
             rooms,
             cursors,
-        });
+            marks: rooms == Rooms::All && std::mem::take(&mut self.marks),
+        }));
         number
+    }
+
+    /// A read mark was dropped: the next query about all rooms brings it.
+    pub fn ask_for_marks(&mut self) {
+        self.marks = true;
     }
 
     /// The query failed: whoever waited for it waits for the next.
     pub fn failed(&mut self, number: u32) {
         self.answered = self.answered.max(number);
         self.again = None;
+        // It may have been the one that was to bring them.
+        self.marks = true;
     }
 
     /// Whether anything waits for a query.
@@ -190,6 +204,9 @@ impl Order {
         self.answered = self.answered.max(number);
         let first = std::mem::take(&mut self.catching_up);
         let mut brought = 0;
+        if first {
+            self.forget_others(&answer.rooms);
+        }
         for room in answer.rooms {
             brought += self.room(room, first, out);
         }
@@ -255,10 +272,24 @@ impl Order {
         }
         // What is absent after this read is absent.
         self.set(room, last.max(answer.head));
-        if first {
-            out.extend(answer.marks.into_iter().map(Output::Send));
-        }
+        out.extend(answer.marks.into_iter().map(Output::Send));
         brought
+    }
+
+    /// Of rooms that the first answer does not know few cursors are kept, whatever the client named.
+    /// Some: of a room that the user has left, an event may be routed again.
+    fn forget_others(&mut self, answered: &[RoomAnswer]) {
+        let mut rooms: Vec<RoomId> = answered.iter().map(|answer| answer.room).collect();
+        rooms.sort_unstable();
+        let mut others = 0;
+        self.known.retain(|&(room, _)| {
+            if rooms.binary_search(&room).is_ok() {
+                return true;
+            }
+            others += 1;
+            others <= OTHERS
+        });
+        self.known.shrink_to_fit();
     }
 
     /// Lets a room wait for the query that follows the answer being worked in.

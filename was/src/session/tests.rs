@@ -1,6 +1,8 @@
 //! The machine, input by input; [`properties`] tries every order.
 
+mod audits;
 mod properties;
+mod signals;
 
 use std::time::{Duration, Instant};
 
@@ -80,7 +82,7 @@ impl Bench {
     fn catching_up(cursors: &[(i64, i64)]) -> Self {
         let mut bench = Self::new();
         bench.hello(cursors);
-        bench.put(Input::RouteWritten(true));
+        bench.put(Input::RouteWritten(Written::Stands));
         assert!(matches!(bench.session.phase(), Phase::CatchingUp { .. }));
         bench
     }
@@ -157,7 +159,7 @@ impl Bench {
         self.out
             .iter()
             .filter_map(|output| match output {
-                Output::Query { number, .. } => Some(*number),
+                Output::Query(query) => Some(query.number),
                 _ => None,
             })
             .collect()
@@ -213,7 +215,7 @@ fn i4_register_then_route_then_query_then_settle() {
         bench.queries().is_empty(),
         "no query before the route is acknowledged"
     );
-    bench.put(Input::RouteWritten(true));
+    bench.put(Input::RouteWritten(Written::Stands));
     assert_eq!(bench.queries(), [1]);
     bench.event(1, 8);
     assert!(bench.delivered().is_empty(), "held until the answer");
@@ -424,7 +426,7 @@ fn a_store_that_is_away_sends_new_sessions_away_and_keeps_live_ones() {
 fn a_route_that_can_not_be_written_sends_the_session_away() {
     let mut bench = Bench::new();
     bench.hello(&[]);
-    bench.put(Input::RouteWritten(false));
+    bench.put(Input::RouteWritten(Written::Failed));
     assert_eq!(bench.closed(), Some(CloseCode::TryAgainLater));
     assert!(
         bench
@@ -432,36 +434,6 @@ fn a_route_that_can_not_be_written_sends_the_session_away() {
             .iter()
             .any(|frame| matches!(frame, ServerFrame::Bye { .. }))
     );
-}
-
-/// I4: the audit writes the route again and reads; what it finds is settled once more.
-#[test]
-fn the_audit_makes_sure_of_the_route_and_reads() {
-    let mut bench = Bench::live(5);
-    bench.wait(Duration::from_millis(2_500));
-    bench.answer(2, vec![answer(1, 5, 5, &[])]);
-    bench.out.clear();
-    for _ in 0..5 {
-        bench.put(Input::Heard);
-        bench.wait(Duration::from_secs(24));
-    }
-    let routes = bench
-        .out
-        .iter()
-        .filter(|o| matches!(o, Output::WriteRoute))
-        .count();
-    assert!((1..=2).contains(&routes), "{routes} in 120 s");
-    assert!(
-        bench.queries().is_empty(),
-        "not before the route is acknowledged"
-    );
-    bench.put(Input::RouteWritten(true));
-    assert_eq!(bench.queries(), [3]);
-    bench.answer(3, vec![answer(1, 5, 6, &[6])]);
-    assert_eq!(bench.delivered(), ["1:6"]);
-    assert!(bench.out.iter().any(|o| matches!(o, Output::Audited(1))));
-    bench.wait(Duration::from_millis(2_500));
-    assert_eq!(bench.queries(), [3, 4], "settled once more");
 }
 
 #[test]

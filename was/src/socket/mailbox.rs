@@ -8,7 +8,7 @@ use bytes::Bytes;
 use protocol::{CloseCode, MessageId, RoomId, Seq};
 use tokio::sync::Notify;
 
-use crate::session::{Answer, Input};
+use crate::session::{Answer, Input, Written};
 
 /// One thing for a session's task.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub enum Item {
     /// What Kafka said of a command.
     Produced(MessageId, bool),
     /// What Redis said of the route.
-    RouteWritten(bool),
+    RouteWritten(Written),
     /// What Postgres said of a query.
     Answered(u32, Option<Box<Answer>>),
     /// The session ends.
@@ -151,6 +151,12 @@ impl Mailbox {
         Ok(std::mem::take(&mut waiting.items))
     }
 
+    /// Whether nobody will take what is pushed.
+    pub fn is_gone(&self) -> bool {
+        let waiting = self.lock();
+        waiting.gone || waiting.ended.is_some()
+    }
+
     /// Waits until something can be taken.
     pub async fn ready(&self) {
         loop {
@@ -224,7 +230,7 @@ mod tests {
         let mailbox = Mailbox::default();
         for _ in 0..100 {
             assert_eq!(
-                mailbox.push(Item::RouteWritten(true), BOUND),
+                mailbox.push(Item::RouteWritten(Written::Stands), BOUND),
                 Pushed::Queued
             );
         }

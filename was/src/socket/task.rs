@@ -252,14 +252,10 @@ impl Served {
                     self.routed = true;
                 }
             }
-            Output::Query {
-                number,
-                first,
-                rooms,
-                cursors,
-            } => {
+            Output::Query(query) => {
                 if let Some(identity) = &self.identity {
-                    gateway.ask(identity.user, number, first, rooms, cursors, mailbox);
+                    let limits = &gateway.rules.limits;
+                    gateway.catch_up.ask(identity.user, query, limits, mailbox);
                 }
             }
             Output::Deliver(_) | Output::Send(_) | Output::Ping(_) | Output::Close(_) => {}

@@ -15,6 +15,7 @@ use was::commands::Commands;
 use was::metrics::Observed;
 use was::registry::Registry;
 use was::routes::Routes;
+use was::session::Written;
 use was::socket::{Bound, Mailbox};
 
 use crate::desk::user;
@@ -113,7 +114,7 @@ async fn a_session_that_has_gone_writes_no_route() {
         } else {
             place.routes.write(&gone).await
         };
-        assert!(!written);
+        assert_eq!(written, Written::Failed);
         assert_eq!(place.stand(id).await, []);
     }
 }
@@ -127,7 +128,7 @@ async fn a_late_write_neither_stays_nor_costs_another_its_device() {
     for id in 1..=300 {
         let other = Place::session(id, 2);
         let mailbox = place.enter(&other);
-        assert!(place.routes.write(&other).await);
+        assert_eq!(place.routes.write(&other).await, Written::Stands);
         let late = Place::session(id, 1);
         place.enter(&late);
         let (routes, writing) = (place.routes.clone(), late.clone());
@@ -157,7 +158,7 @@ async fn a_removal_that_failed_is_tried_again() {
     );
     let gone = Place::session(1, 1);
     near.enter(&gone);
-    assert!(near.routes.write(&gone).await);
+    assert_eq!(near.routes.write(&gone).await, Written::Stands);
 
     let (routes, leaving) = (far.routes.clone(), gone.clone());
     let removal = tokio::spawn(async move { routes.remove(&leaving).await });

@@ -94,12 +94,12 @@ impl World {
     /// Picks up queries that the session asks.
     fn look(&mut self) {
         while self.taken < self.bench.out.len() {
-            if let Output::Query {
+            if let Output::Query(Query {
                 number,
                 cursors,
                 rooms,
                 ..
-            } = &self.bench.out[self.taken]
+            }) = &self.bench.out[self.taken]
             {
                 assert!(self.query.is_none(), "two queries under way");
                 self.query = Some(UnderWay {
@@ -138,7 +138,7 @@ impl World {
             Op::Route => {
                 if self.routed_at.is_none() {
                     self.routed_at = Some(self.bench.now);
-                    self.bench.put(Input::RouteWritten(true));
+                    self.bench.put(Input::RouteWritten(Written::Stands));
                 }
             }
             Op::Snapshot => {
