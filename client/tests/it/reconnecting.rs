@@ -122,10 +122,7 @@ async fn who_is_replaced_does_not_fight_for_its_place() {
         }
     );
     assert!(events.next().await.is_none());
-    assert_eq!(
-        client.send(room(), "x"),
-        Err(client::SendError::Stopped)
-    );
+    assert_eq!(client.send(room(), "x"), Err(client::SendError::Stopped));
 }
 
 /// A half-open connection looks idle: only the missing heartbeat tells.
