@@ -2,7 +2,7 @@
 //!
 //! - [`oracle`]: what was issued, accepted and delivered, and so what was lost, doubled or out of order. Pure.
 //! - [`Scenario`]: users on gateways, rooms among them, messages at a rate: for system tests and load runs.
-//! - [`run`], [`idle`], [`bench`]: load runs with percentiles, processor time, memory and a verdict.
+//! - [`run`], [`idle`], [`bench()`]: load runs with percentiles, processor time, memory and a verdict.
 //! - [`chat`]: the terminal client.
 
 pub mod oracle;
