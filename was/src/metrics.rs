@@ -1,6 +1,6 @@
 //! Every metric of the gateway, in one place; labels are there from the start, at 0.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use protocol::{CloseCode, RejectCode};
 use service::metrics::{BATCH, Metrics, SECONDS};
 
@@ -62,6 +62,10 @@ pub struct Observed {
     pub commit_errors: IntCounter,
     /// Send to acknowledgement by Kafka.
     pub produce_seconds: Histogram,
+    /// Requests by route and status.
+    pub requests: IntCounterVec,
+    /// How long they took, by route.
+    pub request_seconds: HistogramVec,
 }
 
 impl Observed {
@@ -154,6 +158,18 @@ impl Observed {
             produce_seconds: metrics.histogram(
                 "was_produce_seconds",
                 "From taking a command to Kafka's acknowledgement.",
+                SECONDS,
+            ),
+            requests: metrics.counters_by(
+                "was_rest_requests_total",
+                "Requests by route and status.",
+                &["route", "status"],
+            ),
+            request_seconds: metrics.histograms(
+                "was_rest_request_seconds",
+                "From a request's head to the beginning of its response.",
+                "route",
+                &[],
                 SECONDS,
             ),
         }

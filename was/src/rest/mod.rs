@@ -5,6 +5,7 @@ mod body;
 mod dev;
 mod history;
 mod limits;
+mod measure;
 mod members;
 mod outcome;
 mod problem;
@@ -13,6 +14,7 @@ mod rooms;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use bytes::Bytes;
 use http::StatusCode;
@@ -79,5 +81,6 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
                 "not with this method",
             )
         })
+        .layer(from_fn_with_state(Arc::clone(&gateway), measure::measure))
         .with_state(gateway)
 }

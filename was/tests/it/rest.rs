@@ -61,6 +61,10 @@ async fn errors_are_problems_and_the_document_names_every_path() {
         code(call(&gateway, "GET", "/v1/rooms", "x", None, None).await).0,
         401
     );
+    let without = gateway.http.get(gateway.url("/v1/rooms")).send().await;
+    let without = without.unwrap();
+    assert_eq!(without.status(), 401);
+    assert_eq!(without.headers()["www-authenticate"], "Bearer");
     assert_eq!(
         code(get("/v1/nothing").await),
         (404, "no_such_path".to_owned())
@@ -201,4 +205,50 @@ async fn a_command_waits_for_its_outcome() {
         }
     );
     assert_eq!((answer.0, &answer.1["code"]), (403, &json!("forbidden")));
+}
+
+/// Reads have a rate of their own, each request is counted by its route and status, and what clients
+/// make up is one series.
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_have_a_rate_and_requests_are_counted() {
+    let house = House::new().await;
+    let gateway = house
+        .gateway(
+            "was-0",
+            &[
+                ("SWITCHBOARD_WAS_RATE_PER_SECOND", "1"),
+                ("SWITCHBOARD_WAS_RATE_BURST", "3"),
+            ],
+        )
+        .await;
+    let (_, token) = gateway.token("ann").await;
+    let paths = ["/v1/rooms", "/v1/rooms/77", "/v1/rooms/77/messages"];
+    let mut limited = Vec::new();
+    // Far more than a second gives: whatever is answered slowly, most come too soon.
+    for path in paths.iter().cycle().take(60) {
+        let (status, answer) = call(&gateway, "GET", path, &token, None, None).await;
+        if status == 429 {
+            assert_eq!(answer["code"], "rate_limited");
+            assert!(answer["retry_after_ms"].as_u64().unwrap() >= 1);
+            limited.push(*path);
+        }
+    }
+    for path in paths {
+        assert!(limited.contains(&path), "{path} has no limit: {limited:?}");
+    }
+    // The rate of commands is untouched.
+    let body = Some(json!({ "name": "" }));
+    let answer = call(&gateway, "PATCH", "/v1/rooms/77", &token, None, body).await;
+    assert_eq!(answer.0, 422);
+
+    let counted = |route: &str, status: u16| {
+        format!("was_rest_requests_total{{route=\"{route}\",status=\"{status}\"}}")
+    };
+    assert!(gateway.metric(&counted("GET /v1/rooms/{room}", 429)).await > 0);
+    let renames = counted("PATCH /v1/rooms/{room}", 422);
+    assert_eq!(gateway.metric(&renames).await, 1);
+    call(&gateway, "GET", "/v1/made-up", &token, None, None).await;
+    assert_eq!(gateway.metric(&counted("none", 404)).await, 1);
+    let timed = "was_rest_request_seconds_count{route=\"PATCH /v1/rooms/{room}\"}";
+    assert_eq!(gateway.metric(timed).await, 1);
 }
