@@ -77,8 +77,7 @@ async fn a_stop_does_not_wait_for_who_reads_nothing() {
     let mut deaf = connect(&gateway).await;
     let ask = b"GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
     // Until nothing can be written any more: answers fill one side, questions the other.
-    while let Ok(written) =
-        tokio::time::timeout(Duration::from_secs(1), deaf.write_all(ask)).await
+    while let Ok(written) = tokio::time::timeout(Duration::from_secs(1), deaf.write_all(ask)).await
     {
         written.unwrap();
     }
