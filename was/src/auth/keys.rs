@@ -128,9 +128,8 @@ fn pem(path: &Path) -> Result<Key, KeyError> {
         .or_else(|_| DecodingKey::from_ec_pem(&text).map(|key| (Algorithm::ES256, key)))
         .or_else(|_| DecodingKey::from_ed_pem(&text).map(|key| (Algorithm::EdDSA, key)));
     let path = path.to_owned();
-    let (algorithm, key) = match key {
-        Ok(found) => found,
-        Err(_) => return Err(KeyError::NoKey { setting, path }),
+    let Ok((algorithm, key)) = key else {
+        return Err(KeyError::NoKey { setting, path });
     };
     let fits = |key: &DecodingKey| {
         key.try_get_as_bytes()
