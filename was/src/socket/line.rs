@@ -97,6 +97,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         poll_fn(|cx| ready_of(self.with(cx, |context, stream| context.flush(stream)))).await
     }
 
+    /// Takes in and forgets what still comes, until the stream ends.
+    pub(super) async fn drain(&mut self) {
+        poll_fn(|cx| {
+            loop {
+                let mut space = [const { MaybeUninit::uninit() }; READ];
+                let mut rest = ReadBuf::uninit(&mut space);
+                let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut rest));
+                if read.is_err() || rest.filled().is_empty() {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
+    }
+
     fn with<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -302,7 +302,14 @@ async fn close(socket: &mut Socket, code: CloseCode) {
     if socket.feed(Message::Close(Some(frame))).await.is_err() {
         return;
     }
-    while socket.next().await.is_ok() {}
+    loop {
+        match socket.next().await {
+            Ok(_) => {}
+            Err(Error::ConnectionClosed) => return,
+            // What comes is no WebSocket any more; where it ends it does.
+            Err(_) => return socket.drain().await,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,26 @@ impl Socket {
         }
     }
 
+    /// The stream below.
+    pub(crate) fn plain(&mut self) -> &mut TcpStream {
+        match self.0.get_mut() {
+            MaybeTlsStream::Plain(stream) => stream,
+            other => panic!("not plain: {other:?}"),
+        }
+    }
+
+    /// How it ends: with a close code, or without.
+    pub(crate) async fn ended(&mut self, what: &str) -> Option<u16> {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
+            match next.unwrap_or_else(|_| panic!("no end in time: {what}")) {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
     /// Nothing comes for a while: for what must *not* happen, after what would come before it did.
     pub(crate) async fn silent(&mut self, time: Duration) {
         if let Ok(Some(Ok(Message::Text(text)))) = tokio::time::timeout(time, self.0.next()).await {
