@@ -26,6 +26,8 @@ async fn tokens_and_first_frames() {
     assert_eq!(welcome["user"], 7);
     assert_eq!(welcome["was"], "was-0");
     assert_eq!(welcome["limits"]["body_chars"], 100_000);
+    assert_eq!(welcome["limits"]["rate_per_second"], 20);
+    assert_eq!(welcome["limits"]["rate_burst"], 100);
 
     for (token, code) in [
         (
@@ -47,6 +49,26 @@ async fn tokens_and_first_frames() {
     let mut socket = gateway.socket().await;
     socket.hello(&good, "", &[]).await;
     assert_eq!(socket.closed().await.0, 4000);
+    // A hello without a token, and requests without one, with a wrong one and an expired one.
+    let mut socket = gateway.socket().await;
+    socket
+        .put(&json!({ "type": "hello", "device": "phone" }))
+        .await;
+    assert_eq!(socket.closed().await.0, 4000);
+    let expired = signed(&house, &json!({ "sub": "7", "exp": now - 10 }));
+    for token in [None, Some("wrong"), Some(expired.as_str()), Some(&good)] {
+        let mut request = gateway.http.get(gateway.url("/v1/rooms"));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.unwrap();
+        if token == Some(&good) {
+            assert_eq!(answer.status(), 200);
+            continue;
+        }
+        assert_eq!(answer.status(), 401, "{token:?}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
