@@ -23,9 +23,10 @@
 //! What a bot need not do:
 //! - **Reconnect.** After a loss the next gateway of [`Options::urls`] is tried at once, then with full jitter. A close
 //!   code that says "do not come back" ends it with [`Event::Stopped`].
-//! - **Resume.** Each `hello` carries the last number seen in each room, so that what was missed comes first. A room
-//!   without a number begins at its head, which the first [`Event::Connected`] tells and the client keeps: to see what is
-//!   older, name the room in [`Options::cursors`].
+//! - **Resume.** Each `hello` carries the last number seen in each room, so that what was missed comes first. A client
+//!   without any number begins at the head of each room, which the first [`Event::Connected`] tells and the client keeps:
+//!   to see what is older, name the room in [`Options::cursors`]. A room that the user was added to meanwhile is shown
+//!   since the joining.
 //! - **Resend.** A command stays in the outbox until the own `message` or `event`, `stored` or a final `rejected` came;
 //!   each resend has the same id, and the servers store it once.
 //! - **Hold back.** Commands leave as fast as `welcome` allows and no faster; more of them wait in the outbox, in order.

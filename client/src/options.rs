@@ -13,8 +13,9 @@ pub struct Options {
     pub token: String,
     /// A stable id of this device: a second client with the same one closes the first.
     pub device: String,
-    /// The last number seen in each room. A room that is not named begins at its head, so name every room from which
-    /// nothing may be missed; [`Seq::ZERO`] asks for it from its beginning.
+    /// The last number seen in each room. With none, every room begins at its head; else a room that is not named is
+    /// one that the user was added to since, and is shown since the joining: name all or none. [`Seq::ZERO`] asks for a
+    /// room from its beginning.
     pub cursors: BTreeMap<RoomId, Seq>,
     /// Events that wait for their owner before the socket is left unread.
     pub events: usize,

@@ -88,6 +88,32 @@ async fn i5_in_order_whole_once_on_every_device() {
     }
 }
 
+/// I5: to who returns with cursors, a room joined meanwhile is shown since the joining; to a device
+/// that has seen nothing, every room from now on.
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_a_room_joined_while_away_is_shown() {
+    let house = House::new().await;
+    let gateway = house.gateway("was-0", &[]).await;
+    let mut desk = house.desk().await;
+    let (ann, token) = gateway.token("ann").await;
+    desk.create(1, &[ann]).await;
+    desk.create(2, &[ann]).await;
+    desk.store(2, ann, &["two"]).await;
+
+    let mut returning = gateway.socket().await;
+    returning.hello(&token, "phone", &[(1, 1)]).await;
+    let welcome = returning.next().await;
+    assert_eq!(welcome["cursors"], json!({ "2": 0 }));
+    for seq in 1..=2 {
+        let frame = returning.next().await;
+        assert_eq!((&frame["room"], &frame["seq"]), (&json!(2), &json!(seq)));
+    }
+    let mut fresh = gateway.socket().await;
+    fresh.hello(&token, "desk", &[]).await;
+    let welcome = fresh.next().await;
+    assert_eq!(welcome["cursors"], json!({ "1": 1, "2": 2 }));
+}
+
 /// I4: what was committed but looked up before the route is found by the settle.
 #[tokio::test(flavor = "multi_thread")]
 async fn i4_the_settle_finds_what_an_old_look_up_missed() {
