@@ -3,11 +3,13 @@
 use super::*;
 
 fn queries(bench: &Bench) -> Vec<&Query> {
-    let query = |out| match out {
-        &Output::Query(ref query) => Some(query),
-        _ => None,
-    };
-    bench.out.iter().filter_map(query).collect()
+    let mut found = Vec::new();
+    for output in &bench.out {
+        if let Output::Query(query) = output {
+            found.push(query);
+        }
+    }
+    found
 }
 
 /// Typing and read marks come after the welcome; a mark that came too early to be sent and too late
