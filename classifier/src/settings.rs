@@ -15,7 +15,7 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         "classifier.workers",
-        "4",
+        "1",
         "append workers: batches that commit side by side",
     ),
     Key::new("classifier.drain", "10s", "how long a stop may take"),

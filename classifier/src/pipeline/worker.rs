@@ -96,6 +96,8 @@ pub struct Worker<O: Outside> {
     unanswered: BTreeMap<Lane, Unanswered>,
     /// Where collecting begins, so that a busy lane starves no other.
     turn: usize,
+    /// When the next batch may begin.
+    next_batch: tokio::time::Instant,
 }
 
 type FeedOf<O> = <<O as Outside>::Lanes as Lanes>::Feed;
@@ -114,6 +116,7 @@ impl<O: Outside> Worker<O> {
             lanes: BTreeMap::new(),
             unanswered: BTreeMap::new(),
             turn: 0,
+            next_batch: tokio::time::Instant::now(),
         }
     }
 

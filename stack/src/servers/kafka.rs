@@ -156,8 +156,8 @@ fn settings(node: i32, its: Ports, brokers: &[Ports], data: &Path) -> String {
          share.coordinator.state.topic.replication.factor={copies}\n\
          share.coordinator.state.topic.min.isr={in_sync}\n\
          group.initial.rebalance.delay.ms=0\n\
-         num.network.threads=2\n\
-         num.io.threads=4\n\
+         num.network.threads=1\n\
+         num.io.threads=2\n\
          log.cleaner.dedupe.buffer.size=8388608\n\
          log.index.size.max.bytes=1048576\n\
          log.segment.delete.delay.ms=1000\n",

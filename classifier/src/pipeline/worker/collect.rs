@@ -1,10 +1,14 @@
 //! Collecting a batch: what waits in the lanes, bounded in rows and bytes. What does not fit stays
 //! in the feeds: that is the backpressure.
 
+use std::time::Duration;
+
 use futures_util::future::select_all;
 use protocol::Lane;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
-use super::{Held, Order, Received, Worker};
+use super::{Committed, Held, Order, Received, Worker};
 use crate::pipeline::backoff::Stopped;
 use crate::ports::{Feed, Incoming, LogError, Outside};
 
@@ -12,6 +16,10 @@ use crate::ports::{Feed, Incoming, LogError, Outside};
 const MAX_ROWS: usize = 500;
 /// The most bytes in a batch.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
+/// The least time from one batch's start to the next one's. Each batch costs every server behind it a
+/// round of work, whatever its size: at 1,000 messages a second this takes a third of the whole
+/// system's processor time away, for 2 ms more on average. Who comes alone does not wait.
+const PACE: Duration = Duration::from_millis(4);
 
 impl<O: Outside> Worker<O> {
     /// Waits until there is room behind and a record in front, then takes what waits. Obeys orders
@@ -22,7 +30,7 @@ impl<O: Outside> Worker<O> {
             let order = tokio::select! {
                 biased;
                 order = self.orders.recv() => Some(order.ok_or(Stopped)?),
-                room = self.out.reserve() => room.map(|_| None).map_err(|_| Stopped)?,
+                room = room_at(self.next_batch, &self.out) => room.map(|()| None)?,
             };
             if let Some(order) = order {
                 self.obey(order);
@@ -41,7 +49,10 @@ impl<O: Outside> Worker<O> {
                 Woken::First(lane, first) => (lane, first),
             };
             match first {
-                Ok(record) => return Ok(self.drain(lane, record)),
+                Ok(record) => {
+                    self.next_batch = Instant::now() + PACE;
+                    return Ok(self.drain(lane, record));
+                }
                 Err(error) => self.unreadable(lane, &error),
             }
         }
@@ -100,6 +111,12 @@ impl<O: Outside> Worker<O> {
         tracing::warn!(%lane, %error, "a lane can't be read");
         self.lose(lane);
     }
+}
+
+/// Waits for the time, then for room for one more batch.
+async fn room_at(time: Instant, out: &mpsc::Sender<Committed>) -> Result<(), Stopped> {
+    sleep_until(time).await;
+    out.reserve().await.map(drop).map_err(|_| Stopped)
 }
 
 enum Woken<F> {
