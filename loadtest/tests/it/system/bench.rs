@@ -1,5 +1,6 @@
 //! What every test here stands on: a space of its own, a cluster in it, a scenario on the cluster.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use loadtest::{Scenario, oracle::Verdict};
@@ -7,6 +8,9 @@ use protocol::{RoomId, Seq};
 use stack::{Cluster, ClusterOptions, Service, Space, Stack};
 use store::{Store, StoreSettings};
 use tokio::time::{Instant, sleep};
+
+/// The owner of each lane.
+pub(super) type Lanes = BTreeMap<i32, Option<String>>;
 
 /// A cluster of processes and the scenario that uses it.
 pub(super) struct Bench {
@@ -67,6 +71,32 @@ impl Bench {
         })
         .await
         .unwrap()
+    }
+
+    /// The owners of lanes, once all have one and none of them moves for fairness' sake: a classifier is ready before
+    /// it has its share.
+    pub(super) async fn lanes_at_rest(&self, classifiers: usize) -> Lanes {
+        until("lanes shared", Duration::from_secs(20), || async {
+            let lanes = self.lanes().await;
+            let mut counts = BTreeMap::new();
+            for owner in lanes.values() {
+                *counts.entry(owner.clone()?).or_insert(0) += 1;
+            }
+            let fair = 1 + lanes.len() / classifiers;
+            (counts.len() == classifiers && counts.values().all(|count| *count <= fair))
+                .then_some(lanes)
+        })
+        .await
+    }
+
+    /// The owners of lanes, as they are.
+    pub(super) async fn lanes(&self) -> Lanes {
+        let table = self.store().await.lane_table().await.unwrap();
+        table
+            .lanes
+            .into_iter()
+            .map(|lane| (lane.lane.0, lane.owner))
+            .collect()
     }
 
     /// Waits for everything and demands that it is whole, once and in order (I2, I5).

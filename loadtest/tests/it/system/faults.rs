@@ -13,6 +13,7 @@ async fn hundred() -> Bench {
     bench.scenario.users(100).await.unwrap();
     let pairs = (0..50).map(|n| vec![2 * n, 2 * n + 1]).collect();
     bench.scenario.rooms_of(pairs).await.unwrap();
+    bench.lanes_at_rest(2).await;
     bench
 }
 

@@ -7,8 +7,6 @@ use routing::{HomeTable, Redis, RedisSettings};
 
 use super::bench::{Bench, until};
 
-type Lanes = BTreeMap<i32, Option<String>>;
-
 /// The live owners of homes, as a bystander reads them.
 async fn homes(bench: &Bench) -> BTreeMap<String, (i32, i64)> {
     let redis = Redis::connect(&RedisSettings {
@@ -28,38 +26,12 @@ async fn homes(bench: &Bench) -> BTreeMap<String, (i32, i64)> {
         .collect()
 }
 
-/// The owners of lanes, once all have one and none of them moves for fairness' sake: a classifier is ready before it has
-/// its share.
-async fn lanes_at_rest(bench: &Bench, classifiers: usize) -> Lanes {
-    until("lanes shared", Duration::from_secs(20), || async {
-        let lanes = lanes(bench).await;
-        let mut counts = BTreeMap::new();
-        for owner in lanes.values() {
-            *counts.entry(owner.clone()?).or_insert(0) += 1;
-        }
-        let fair = 1 + lanes.len() / classifiers;
-        (counts.len() == classifiers && counts.values().all(|count| *count <= fair))
-            .then_some(lanes)
-    })
-    .await
-}
-
-/// The owners of lanes, as they are.
-async fn lanes(bench: &Bench) -> Lanes {
-    let table = bench.store().await.lane_table().await.unwrap();
-    table
-        .lanes
-        .into_iter()
-        .map(|lane| (lane.lane.0, lane.owner))
-        .collect()
-}
-
 /// I6, I7: three gateways hold three homes; the one that is killed and restarted gets its own back under a
 /// higher incarnation, and nobody else's home or lane moves.
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_a_restarted_gateway_gets_its_home_back() {
     let bench = Bench::shared(3, 2).await;
-    let (homes_before, lanes_before) = (homes(&bench).await, lanes_at_rest(&bench, 2).await);
+    let (homes_before, lanes_before) = (homes(&bench).await, bench.lanes_at_rest(2).await);
     assert_eq!(homes_before.len(), 3, "{homes_before:?}");
     bench.cluster.was(1).restart().await.unwrap();
     let homes_after = homes(&bench).await;
@@ -69,18 +41,18 @@ async fn i7_a_restarted_gateway_gets_its_home_back() {
     let (old, new) = (homes_before["was-2"], homes_after["was-2"]);
     assert_eq!(new.0, old.0, "another home");
     assert!(new.1 > old.1, "incarnations grow: {old:?}, {new:?}");
-    assert_eq!(lanes(&bench).await, lanes_before);
+    assert_eq!(bench.lanes().await, lanes_before);
 }
 
 /// I7: a classifier that dies leaves its lanes to the others; theirs stay where they are.
 #[tokio::test(flavor = "multi_thread")]
 async fn i7_only_the_dead_ones_lanes_move() {
     let bench = Bench::shared(1, 3).await;
-    let spread = lanes_at_rest(&bench, 3).await;
+    let spread = bench.lanes_at_rest(3).await;
     let homes_before = homes(&bench).await;
     bench.cluster.classifier(2).kill();
     let after = until("its lanes taken", Duration::from_secs(20), || async {
-        let lanes = lanes(&bench).await;
+        let lanes = bench.lanes().await;
         lanes
             .values()
             .all(|owner| owner.as_deref() != Some("classifier-3") && owner.is_some())
