@@ -9,7 +9,8 @@
 //! | [`routes`], [`commands`] | into Redis, into Kafka |
 //! | [`rest`] | the API under `/v1` |
 //! | [`auth`], [`rate`] | who may, and how fast |
-//! | [`serve`] | puts it together, and takes it apart again |
+//! | [`serve`] | puts it together |
+//! | [`drain`] | takes it apart again, in order |
 //!
 //! Absent on purpose: what a room is and who may do what in it (the classifier decides), custody,
 //! stewards and rebuild (docs/architecture.md, "What is not there yet"; the home's offset is committed once a record is queued or dropped).
@@ -17,6 +18,7 @@
 pub mod auth;
 pub mod catchup;
 pub mod commands;
+pub mod drain;
 mod gateway;
 pub mod metrics;
 pub mod rate;

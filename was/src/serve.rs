@@ -1,7 +1,7 @@
 //! Puts a gateway together, runs it, and takes it apart again in order.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use service::clock::Clock;
 use service::kafka::{Admin, Consumer, KafkaSettings, Producer, Topics};
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
-use service::readiness::{Condition, Readiness};
+use service::readiness::Readiness;
 use service::statements::{self, Statements};
 use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{Semaphore, mpsc};
@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Authority;
 use crate::catchup::catch_up;
 use crate::commands::Commands;
+use crate::drain::Stop;
 use crate::gateway::Gateway;
 use crate::metrics::Observed;
 use crate::rate::RateLimits;
@@ -31,10 +32,6 @@ use crate::socket::accept;
 
 /// How long Kafka may take to say how many homes there are.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
-/// Clients come back after at most this, when the gateway stops.
-const RETURN_WITHIN: Duration = Duration::from_secs(1);
-/// What a stop leaves for releasing the home and for the last records.
-const RESERVE: Duration = Duration::from_secs(2);
 
 /// Postgres, with every statement measured.
 async fn measured(settings: &StoreSettings, metrics: &Metrics) -> Result<Store, StoreError> {
@@ -152,6 +149,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         running,
         last,
         within: settings.drain,
+        spread: settings.drain_spread,
     };
     lifecycle.spawn("stop", stop.run(lifecycle.drain().clone()));
     tracing::info!(%address, "listening");
@@ -179,40 +177,5 @@ async fn watch(fatal: CancellationToken, stop: CancellationToken) -> anyhow::Res
     tokio::select! {
         () = fatal.cancelled() => anyhow::bail!("the producer failed for good"),
         () = stop.cancelled() => Ok(()),
-    }
-}
-
-/// Not ready → `bye`, closed → last records out → offset committed, home released.
-struct Stop {
-    gateway: Arc<Gateway>,
-    producer: Producer,
-    running: Condition,
-    last: CancellationToken,
-    within: Duration,
-}
-
-impl Stop {
-    async fn run(self, drain: CancellationToken) {
-        self.running.meet();
-        drain.cancelled().await;
-        self.running.miss("stopping");
-        let gateway = &self.gateway;
-        gateway.stopping.store(true, Ordering::Relaxed);
-        gateway.registry.send_away(RETURN_WITHIN, gateway.bound);
-        gateway.tasks.close();
-        let within = self.within.saturating_sub(RESERVE);
-        if tokio::time::timeout(within, gateway.tasks.wait())
-            .await
-            .is_err()
-        {
-            tracing::warn!(
-                left = gateway.tasks.len(),
-                "sockets left to the end of the process"
-            );
-        }
-        if !self.producer.flush(RESERVE / 2).await {
-            tracing::warn!("records left unsent");
-        }
-        self.last.cancel();
     }
 }

@@ -53,6 +53,11 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new("was.drain", "10s", "how long a stop may take"),
     Key::new(
+        "was.drain_spread",
+        "2s",
+        "over how long a stop spreads its byes, at most half of was.drain",
+    ),
+    Key::new(
         "was.greet_within",
         "5s",
         "how long a socket may be open without a hello",
@@ -172,6 +177,8 @@ pub struct Settings {
     pub outcome_timeout: Duration,
     /// How long a stop may take.
     pub drain: Duration,
+    /// Over how long a stop sends its sessions away.
+    pub drain_spread: Duration,
 }
 
 /// Between the bound of the route cache and the settling query: what a look-up may be late by
@@ -220,6 +227,12 @@ impl Settings {
         if rules.audit_least > rules.audit_most {
             values.mistake("was.audit_least", "must not be above was.audit_most");
         }
+        let drain = values.within("was.drain", ms(1_000)..=ms(600_000));
+        let drain_spread = values.within("was.drain_spread", ms(0)..=ms(300_000));
+        // The last to be told must still have the time to leave.
+        if drain_spread > drain / 2 {
+            values.mistake("was.drain_spread", "must not be above half of was.drain");
+        }
         // Above it "unavailable" would be said while the command is still on its way (trap 11).
         let command_timeout = values.within("was.command_timeout", ms(100)..=ms(5_000));
         Self {
@@ -247,7 +260,8 @@ impl Settings {
             max_connections: values.within("was.max_connections", 1..=1_000_000),
             command_timeout,
             outcome_timeout: values.within("was.outcome_timeout", ms(100)..=ms(10_000)),
-            drain: values.within("was.drain", ms(1_000)..=ms(600_000)),
+            drain,
+            drain_spread,
         }
     }
 }

@@ -61,6 +61,16 @@ fn times_have_bounds() {
     }
 }
 
+/// Whoever is told last must still have the time to leave.
+#[test]
+fn a_stop_has_time_left_after_its_last_bye() {
+    let (settings, mistakes) = read(&["--was-drain", "4s", "--was-drain-spread", "2s"]);
+    assert_eq!(mistakes, "");
+    assert_eq!(settings.drain_spread, Duration::from_secs(2));
+    let (_, mistakes) = read(&["--was-drain", "4s", "--was-drain-spread", "3s"]);
+    assert!(mistakes.contains("was.drain_spread"), "{mistakes}");
+}
+
 /// `check-config` finds a key file that could not be read at the start.
 #[test]
 fn key_files_are_read_with_the_settings() {

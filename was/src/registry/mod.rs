@@ -102,6 +102,11 @@ impl Registry {
         mailbox.push(Item::End(code), bound) == Pushed::Queued
     }
 
+    /// The mailboxes of everybody who is here now.
+    pub fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
+        self.read().addresses.values().map(Arc::clone).collect()
+    }
+
     /// Tells every session to come back within a time, each at a moment of its own.
     pub fn send_away(&self, within: Duration, bound: Bound) {
         for mailbox in self.read().addresses.values() {

@@ -20,3 +20,4 @@ mod sessions;
 mod settings;
 mod slow;
 mod socket;
+mod stopping;
