@@ -18,7 +18,7 @@ use crate::metrics::Observed;
 use crate::rate::RateLimits;
 use crate::registry::{RETURN_WITHIN, Registry, Serving, come_back};
 use crate::routes::Routes;
-use crate::session::{Now, Rules};
+use crate::session::{Now, Rules, Writing};
 use crate::socket::{Bound, Item, Mailbox};
 
 /// One gateway.
@@ -130,14 +130,19 @@ impl Gateway {
         })
     }
 
-    /// Enters a session on its home. One whose home was lost, or whose gateway began to stop, since
-    /// it was identified was not there when the others were sent away: it goes now.
+    /// Enters a session on its home. If that was claimed anew since the session was identified, or
+    /// the gateway began to stop, the session was not there when the others were told: it is now.
     pub fn enter(&self, identity: &Identity, mailbox: &Arc<Mailbox>) {
         let route = &identity.route;
         self.registry.enter(identity.user, route.session, mailbox);
-        let open = self.open().map(|held| held.incarnation);
-        if open != Some(route.incarnation) {
-            mailbox.push(come_back(RETURN_WITHIN), self.bound);
+        match self.open() {
+            Some(held) if held.incarnation == route.incarnation => {}
+            Some(held) => {
+                mailbox.push(Item::Rebuild(held), self.bound);
+            }
+            None => {
+                mailbox.push(come_back(RETURN_WITHIN), self.bound);
+            }
         }
     }
 
@@ -174,14 +179,13 @@ impl Gateway {
     }
 
     /// Writes a session's route, or makes sure of it; the outcome arrives in its mailbox.
-    pub fn write_route(&self, identity: &Identity, again: bool, mailbox: &Arc<Mailbox>) {
+    pub fn write_route(&self, identity: &Identity, why: Writing, mailbox: &Arc<Mailbox>) {
         let (routes, mailbox, bound) = (self.routes.clone(), Arc::clone(mailbox), self.bound);
         let identity = identity.clone();
         self.tasks.spawn(async move {
-            let written = if again {
-                routes.restore(&identity).await
-            } else {
-                routes.write(&identity).await
+            let written = match why {
+                Writing::First => routes.write(&identity).await,
+                Writing::Audit | Writing::Rebuild => routes.restore(&identity, why).await,
             };
             mailbox.push(Item::RouteWritten(written), bound);
         });

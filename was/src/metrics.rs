@@ -48,6 +48,10 @@ pub struct Observed {
     pub audited: IntCounter,
     /// Routes that an audit had to write again.
     pub routes_restored: IntCounter,
+    /// Routes written again after a loss that was noticed.
+    pub routes_rebuilt: IntCounter,
+    /// Times that the home was claimed anew under the sessions that were there.
+    pub rebuilds: IntCounter,
     /// Routes removed because their session was not here.
     pub routes_pruned: IntCounter,
     /// Requests to Redis about routes that failed.
@@ -130,6 +134,14 @@ impl Observed {
             routes_restored: metrics.counter(
                 "was_routes_restored_total",
                 "Routes that an audit wrote again.",
+            ),
+            routes_rebuilt: metrics.counter(
+                "was_routes_rebuilt_total",
+                "Routes written again after a loss that was noticed.",
+            ),
+            rebuilds: metrics.counter(
+                "was_rebuilds_total",
+                "Times that the home was claimed anew under the sessions that were there.",
             ),
             routes_pruned: metrics.counter(
                 "was_routes_pruned_total",

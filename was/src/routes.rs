@@ -15,7 +15,7 @@ use crate::commands::Commands;
 use crate::gateway::Identity;
 use crate::metrics::Observed;
 use crate::registry::{Registry, Serving};
-use crate::session::Written;
+use crate::session::{Writing, Written};
 use crate::socket::Bound;
 
 /// Users whose routes may wait to be looked at.
@@ -105,9 +105,9 @@ impl Routes {
         }
     }
 
-    /// Makes sure that a session's route stands (docs/architecture.md, "Connecting": the audit). Without effect on a newer session of
-    /// the device: then this one is closed.
-    pub async fn restore(&self, identity: &Identity) -> Written {
+    /// Makes sure that a session's route stands, for the audit or after a loss. Without effect on
+    /// another session of the device: then this one is closed.
+    pub async fn restore(&self, identity: &Identity, why: Writing) -> Written {
         let _turn = identity.turn.lock().await;
         let Identity {
             user,
@@ -121,7 +121,11 @@ impl Routes {
         match self.table.restore(*user, device, route).await {
             Ok(Restored::Present) => Written::Stands,
             Ok(Restored::Written) => {
-                self.observed.routes_restored.inc();
+                if why == Writing::Audit {
+                    self.observed.routes_restored.inc();
+                } else {
+                    self.observed.routes_rebuilt.inc();
+                }
                 Written::Restored
             }
             Ok(Restored::Replaced(_)) => {
@@ -197,15 +201,15 @@ impl Routes {
                 continue;
             };
             for (user, routes) in found {
-                // An earlier claim of this home has ended; of this one, the registry knows every
-                // session: it is entered before its route is written.
+                // The registry knows every session of this claim: it is entered before its route is
+                // written. Earlier claims of the home have ended; their sessions are gone, or here
+                // and about to write new routes.
                 let dead: Vec<Route> = routes
                     .iter()
                     .filter(|route| {
                         route.home == held.home
-                            && (route.incarnation < held.incarnation
-                                || (route.incarnation == held.incarnation
-                                    && !self.registry.has(route.session)))
+                            && route.incarnation <= held.incarnation
+                            && !self.registry.has(route.session)
                     })
                     .copied()
                     .collect();

@@ -12,6 +12,7 @@ use service::kafka::{Consumer, FeedError, KafkaError, Outgoing, Producer, Topics
 use service::readiness::Condition;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::Reader;
@@ -23,6 +24,9 @@ use crate::socket::Bound;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Between two attempts to serve a home.
 const AGAIN: Duration = Duration::from_millis(500);
+/// How long sessions wait for a home when theirs was lost: the same one is claimed anew well within
+/// that time, unless somebody else has it.
+const HOMELESS: Duration = Duration::from_secs(1);
 
 /// The home that sessions may enter on.
 #[derive(Debug, Clone)]
@@ -109,16 +113,23 @@ impl HomeTask {
     pub async fn run(self) -> Result<(), HomeError> {
         let mut state = self.serving.state.clone();
         let mut current: Option<Served> = None;
+        // When sessions that have no home any more are sent away.
+        let mut patience: Option<Instant> = None;
         loop {
             let now = state.borrow_and_update().clone();
             match now {
-                // The sessions go on: it may be ours still.
-                HomeState::Unheard { reason } => self.condition.miss(reason),
+                // The sessions go on: it may be ours still, and without Redis nobody has a better one.
+                HomeState::Unheard { reason } => {
+                    patience = None;
+                    self.condition.miss(reason);
+                }
                 HomeState::Waiting { reason } => {
+                    patience.get_or_insert(Instant::now() + HOMELESS);
                     self.leave(current.take());
                     self.condition.miss(reason);
                 }
                 HomeState::Held(held) => {
+                    patience = None;
                     let same = current.as_ref().is_some_and(|Served { held: had, .. }| {
                         (had.home, had.incarnation) == (held.home, held.incarnation)
                     });
@@ -140,6 +151,9 @@ impl HomeTask {
                         }
                     }
                     self.serving.set(Some(held));
+                    if !same {
+                        self.rebuild(&held);
+                    }
                     self.condition.meet();
                 }
             }
@@ -154,6 +168,10 @@ impl HomeTask {
                     return Err(FeedError::Removed.into());
                 }
                 changed = state.changed() => changed.map_err(|_| HomeError::Unkept)?,
+                () = until(patience) => {
+                    patience = None;
+                    self.registry.send_away(RETURN_WITHIN, self.bound);
+                }
             }
         }
         self.serving.set(None);
@@ -165,13 +183,21 @@ impl HomeTask {
         Ok(())
     }
 
-    /// The claim has ended, and the routes of its sessions with it: they come back, to catch up and
-    /// to write new ones.
+    /// The claim has ended. The sessions stay: they are told when the next one is served.
     fn leave(&self, served: Option<Served>) {
         if let Some(served) = served {
             self.serving.set(None);
             served.stop.cancel();
-            self.registry.send_away(RETURN_WITHIN, self.bound);
+        }
+    }
+
+    /// The routes of the sessions here lead to a claim that has ended, or went with it. They are
+    /// written again now that the new one is read; then what came meanwhile is read and settled.
+    fn rebuild(&self, held: &Held) {
+        let told = self.registry.rebuild(held, self.bound);
+        if told > 0 {
+            self.observed.rebuilds.inc();
+            tracing::info!(home = %held.home, sessions = told, "rebuilding");
         }
     }
 
@@ -256,6 +282,14 @@ impl HomeTask {
 async fn ended(served: &mut Option<Served>) -> Result<(), HomeError> {
     match served {
         Some(served) => Ok((&mut served.reader).await??),
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until a time, if there is one.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{Address, CloseCode, UserId};
+use routing::Held;
 use tokio::sync::oneshot;
 
 use crate::socket::{Bound, Item, Mailbox, Pushed};
@@ -105,6 +106,15 @@ impl Registry {
     /// The mailboxes of everybody who is here now.
     pub fn mailboxes(&self) -> Vec<Arc<Mailbox>> {
         self.read().addresses.values().map(Arc::clone).collect()
+    }
+
+    /// Tells every session that its home is claimed anew, and says how many were told.
+    pub fn rebuild(&self, held: &Held, bound: Bound) -> usize {
+        let sessions = self.read();
+        for mailbox in sessions.addresses.values() {
+            mailbox.push(Item::Rebuild(*held), bound);
+        }
+        sessions.addresses.len()
     }
 
     /// Tells every session to come back within a time, each at a moment of its own.

@@ -7,7 +7,7 @@ use protocol::{
     RejectCode, RoomId, ServerFrame, SignalKind, SignalRecord, UserId, VERSION,
 };
 
-use super::message::{Answer, Hello, Input, Now, Output, Written};
+use super::message::{Answer, Hello, Input, Now, Output, Writing, Written};
 use super::order::{Order, Rooms};
 use super::rules::Rules;
 
@@ -45,8 +45,12 @@ pub struct Session {
     pings: u64,
     heard: bool,
     audit_at: Instant,
-    /// The route is being written again for the audit; its query follows.
-    auditing: bool,
+    /// The route is being written; its query follows.
+    writing: Option<Writing>,
+    /// What is being written is out of date by now.
+    rewrite: bool,
+    /// When a rebuild that failed is tried again.
+    rebuild_at: Option<Instant>,
     /// The query whose findings are what a lost route cost.
     audit: Option<u32>,
     retry_at: Option<Instant>,
@@ -69,7 +73,9 @@ impl Session {
             pings: 0,
             heard: true,
             audit_at: now.tick + rules.audit_most,
-            auditing: false,
+            writing: None,
+            rewrite: false,
+            rebuild_at: None,
             audit: None,
             retry_at: None,
             errors: 0,
@@ -91,7 +97,7 @@ impl Session {
     pub fn deadline(&self) -> Instant {
         match self.phase {
             Phase::Greeting => self.greet_by,
-            Phase::Live { settle } => [settle, self.retry_at]
+            Phase::Live { settle } => [settle, self.retry_at, self.rebuild_at]
                 .into_iter()
                 .flatten()
                 .fold(self.ping_at.min(self.audit_at), Instant::min),
@@ -114,6 +120,7 @@ impl Session {
                 let code = CloseCode::GoingAway;
                 self.bye(code, retry_after_ms, out);
             }
+            Input::Rebuild(home) => self.rebuild(home, out),
             Input::RouteWritten(written) => self.route_written(written, now, rules, out),
             Input::Answered { number, answer } => match answer {
                 Some(answer) => {
@@ -167,7 +174,7 @@ impl Session {
         self.audit_at = now.tick + self.audit_pause(rules);
         self.phase = Phase::Registering;
         out.push(Output::Register(user));
-        out.push(Output::WriteRoute);
+        self.write_route(Writing::First, out);
     }
 
     /// Only now, when it is known where each room begins: what the client sends after its welcome is
@@ -188,31 +195,65 @@ impl Session {
         Output::Send(welcome.encode())
     }
 
+    fn write_route(&mut self, why: Writing, out: &mut Vec<Output>) {
+        self.writing = Some(why);
+        self.rewrite = false;
+        self.rebuild_at = None;
+        out.push(Output::WriteRoute(why));
+    }
+
+    fn rebuild(&mut self, home: Home, out: &mut Vec<Output>) {
+        if self.user.is_none() {
+            return;
+        }
+        self.home = home;
+        if self.writing.is_some() {
+            // Two writes at once could arrive in either order, and the older one stay.
+            self.rewrite = true;
+        } else {
+            self.write_route(Writing::Rebuild, out);
+        }
+    }
+
     fn route_written(&mut self, written: Written, now: Now, rules: &Rules, out: &mut Vec<Output>) {
-        match (&self.phase, written) {
-            (Phase::Registering, Written::Failed) => self.come_back(out),
-            (Phase::Registering, _) => {
-                // Only now may the query be sent: what is stored before is found by it, what is
-                // stored later finds the route.
-                self.phase = Phase::CatchingUp {
-                    settle: now.tick + rules.settle_after,
-                };
-                self.order.ask(Rooms::All, out);
+        let Some(why) = self.writing.take() else {
+            return;
+        };
+        let registering = matches!(self.phase, Phase::Registering);
+        if registering && written == Written::Failed {
+            self.come_back(out);
+            return;
+        }
+        if self.rewrite {
+            self.write_route(Writing::Rebuild, out);
+            return;
+        }
+        let due = now.tick + rules.settle_after;
+        match &mut self.phase {
+            // Only now may the query be sent: what is stored before is found by it, what is stored
+            // later finds the route.
+            Phase::Registering => {
+                self.phase = Phase::CatchingUp { settle: due };
             }
+            _ if why == Writing::Rebuild && written == Written::Failed => {
+                self.rebuild_at =
+                    Some(now.tick + self.jitter(rules.retry_after, 2 * rules.retry_after));
+                return;
+            }
+            // As at the beginning: what was looked up before is settled once more.
+            Phase::CatchingUp { settle } if why == Writing::Rebuild => *settle = due,
+            Phase::Live { settle } if why == Writing::Rebuild => *settle = Some(due),
             // While Redis is away Postgres is asked all the same: nothing else finds what was missed.
-            (Phase::Live { .. }, written) if self.auditing => {
-                let number = self.order.ask(Rooms::All, out);
+            Phase::Live { settle } => {
                 if written == Written::Restored {
-                    self.audit = Some(number);
-                    // What was looked up before is settled once more.
-                    self.phase = Phase::Live {
-                        settle: Some(now.tick + rules.settle_after),
-                    };
+                    *settle = Some(due);
+                    self.audit = Some(self.order.ask(Rooms::All, out));
+                    return;
                 }
             }
-            _ => {}
+            _ => return,
         }
-        self.auditing = false;
+        self.order.ask(Rooms::All, out);
     }
 
     fn caught_up(&mut self, number: u32, brought: usize, out: &mut Vec<Output>) {
@@ -266,10 +307,17 @@ impl Session {
             self.retry_at = None;
             self.order.ask(Rooms::All, out);
         }
-        if now.tick >= self.audit_at {
+        let rebuild = self.rebuild_at.is_some_and(|at| now.tick >= at);
+        let audit = now.tick >= self.audit_at;
+        if audit {
             self.audit_at = now.tick + self.audit_pause(rules);
-            self.auditing = true;
-            out.push(Output::WriteRoute);
+        }
+        if self.writing.is_none() {
+            if rebuild || (audit && self.rebuild_at.is_some()) {
+                self.write_route(Writing::Rebuild, out);
+            } else if audit {
+                self.write_route(Writing::Audit, out);
+            }
         }
     }
 

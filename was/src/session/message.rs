@@ -47,6 +47,9 @@ pub enum Input {
     End(CloseCode),
     /// The gateway stops: come back after so many ms.
     Drain(u64),
+    /// Routes were lost, or lead to a claim that has ended: this one is written again, to the home
+    /// as it is claimed now, and what was missed meanwhile is read.
+    Rebuild(Home),
     /// What became of the route's write.
     RouteWritten(Written),
     /// The answer to query `number`; none when it could not be read.
@@ -73,6 +76,17 @@ pub enum Input {
     Produced(MessageId, bool),
     /// A deadline may have passed.
     Tick,
+}
+
+/// Why a route is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writing {
+    /// For a new session: whoever had the device before is closed.
+    First,
+    /// The audit makes sure that it stands.
+    Audit,
+    /// It was lost with others, or its home was claimed anew.
+    Rebuild,
 }
 
 /// What became of a route's write.
@@ -138,8 +152,8 @@ pub enum Output {
     Ping(u64),
     /// Enter the session in the registry: from here on live frames arrive.
     Register(UserId),
-    /// Write the route; answer with [`Input::RouteWritten`].
-    WriteRoute,
+    /// Write the route; answer with [`Input::RouteWritten`]. One is under way at a time.
+    WriteRoute(Writing),
     /// Ask; answer with [`Input::Answered`].
     Query(Query),
     /// Produce; answer with [`Input::Produced`].

@@ -12,6 +12,6 @@ mod rules;
 mod tests;
 
 pub use machine::{Phase, Session};
-pub use message::{Answer, Hello, Input, Now, Output, Query, RoomAnswer, Written};
+pub use message::{Answer, Hello, Input, Now, Output, Query, RoomAnswer, Writing, Written};
 pub use order::{Order, Rooms};
 pub use rules::Rules;

@@ -3,6 +3,7 @@
 mod audits;
 mod commands;
 mod properties;
+mod rebuilds;
 mod signals;
 
 use std::time::{Duration, Instant};
@@ -206,7 +207,7 @@ fn i4_register_then_route_then_query_then_settle() {
         .iter()
         .map(|output| match output {
             Output::Register(_) => "register",
-            Output::WriteRoute => "route",
+            Output::WriteRoute(_) => "route",
             other => panic!("{other:?}"),
         })
         .collect();

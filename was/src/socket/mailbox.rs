@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use protocol::{CloseCode, MessageId, RoomId, Seq};
+use routing::Held;
 use tokio::sync::Notify;
 
 use crate::session::{Answer, Input, Written};
@@ -28,6 +29,8 @@ pub enum Item {
     Direct(Bytes),
     /// What Kafka said of a command.
     Produced(MessageId, bool),
+    /// The route is to be written again, to the home as it is claimed now.
+    Rebuild(Held),
     /// What Redis said of the route.
     RouteWritten(Written),
     /// What Postgres said of a query.
@@ -60,6 +63,7 @@ impl From<Item> for Input {
             Item::Signal(frame) => Self::Signal(frame),
             Item::Direct(frame) => Self::Direct(frame),
             Item::Produced(id, taken) => Self::Produced(id, taken),
+            Item::Rebuild(held) => Self::Rebuild(held.home),
             Item::RouteWritten(written) => Self::RouteWritten(written),
             Item::Answered(number, answer) => Self::Answered {
                 number,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use protocol::{Address, ClientFrame, CloseCode};
+use routing::Held;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
@@ -41,8 +42,6 @@ struct Served {
     session: Session,
     mailbox: Arc<Mailbox>,
     identity: Option<Box<Identity>>,
-    /// The route has been written once.
-    routed: bool,
     out: Vec<Output>,
 }
 
@@ -55,7 +54,6 @@ pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Socket) {
         session: Session::new(address, seed, gateway.now(), &gateway.rules),
         mailbox: Arc::new(Mailbox::default()),
         identity: None,
-        routed: false,
         out: Vec::new(),
         gateway,
     };
@@ -117,8 +115,26 @@ impl Served {
     fn step_all(&mut self, items: VecDeque<Item>) {
         let now = self.gateway.now();
         for item in items {
+            if let Item::Rebuild(held) = &item
+                && !self.rehome(held)
+            {
+                continue;
+            }
             self.session
                 .step(item.into(), now, &self.gateway.rules, &mut self.out);
+        }
+    }
+
+    /// The session's route leads to the home as it is claimed now; false for word of a claim that
+    /// was overtaken by a later one.
+    fn rehome(&mut self, held: &Held) -> bool {
+        match &mut self.identity {
+            Some(identity) if identity.route.incarnation <= held.incarnation => {
+                identity.route.home = held.home;
+                identity.route.incarnation = held.incarnation;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -246,10 +262,9 @@ impl Served {
                     observed.sessions.inc();
                 }
             }
-            Output::WriteRoute => {
+            Output::WriteRoute(why) => {
                 if let Some(identity) = &self.identity {
-                    gateway.write_route(identity, self.routed, mailbox);
-                    self.routed = true;
+                    gateway.write_route(identity, why, mailbox);
                 }
             }
             Output::Query(query) => {

@@ -144,6 +144,19 @@ impl Desk {
         .await
     }
 
+    /// The one route of a user, once it is of a later claim than `before`.
+    pub(crate) async fn newer_route(&self, id: i64, before: &Route) -> Route {
+        until("a route of a later claim", || async {
+            let found = self.routes.lookup(&[user(id)]).await;
+            let found = found.map_err(|error| error.to_string())?;
+            match *found[&user(id)] {
+                [route] if route.incarnation > before.incarnation => Ok(route),
+                ref routes => Err(format!("{routes:?}")),
+            }
+        })
+        .await
+    }
+
     /// Sends an event to a home, for these users.
     pub(crate) async fn send(&self, home: protocol::Home, event: &Event, to: &[i64]) {
         let to = to.iter().map(|&id| user(id)).collect();

@@ -9,6 +9,7 @@
 
 mod desk;
 mod doors;
+mod forgetting;
 mod frames;
 mod homes;
 mod house;

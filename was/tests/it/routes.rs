@@ -15,7 +15,7 @@ use was::commands::Commands;
 use was::metrics::Observed;
 use was::registry::Registry;
 use was::routes::Routes;
-use was::session::Written;
+use was::session::{Writing, Written};
 use was::socket::{Bound, Mailbox};
 
 use crate::desk::user;
@@ -110,7 +110,7 @@ async fn a_session_that_has_gone_writes_no_route() {
         place.routes.remove(&gone).await;
         let again = id == 2;
         let written = if again {
-            place.routes.restore(&gone).await
+            place.routes.restore(&gone, Writing::Audit).await
         } else {
             place.routes.write(&gone).await
         };

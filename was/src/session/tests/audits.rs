@@ -15,7 +15,7 @@ fn auditing() -> Bench {
     let routes = bench
         .out
         .iter()
-        .filter(|o| matches!(o, Output::WriteRoute))
+        .filter(|o| matches!(o, Output::WriteRoute(_)))
         .count();
     assert!((1..=2).contains(&routes), "{routes} in 120 s");
     assert!(
