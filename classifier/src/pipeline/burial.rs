@@ -51,6 +51,13 @@ pub fn undeliverable(record: &Outgoing) -> Option<Outgoing> {
     })
 }
 
+/// Whether a dead letter's key or value may be less than what came: those that are cut have exactly
+/// the most that is kept.
+pub fn may_be_cut(key: Option<&Bytes>, payload: Option<&Bytes>) -> bool {
+    let full = |bytes: Option<&Bytes>, most| bytes.is_some_and(|bytes| bytes.len() >= most);
+    full(key, MAX_KEY) || full(payload, MAX_RECORD_BYTES - ROOM_FOR_HEADERS)
+}
+
 fn said(reason: DlqReason) -> Header {
     let reason = reason.as_str().as_bytes();
     (header::REASON, Bytes::from_static(reason))
