@@ -1,6 +1,13 @@
-//! What `main` of a service does: `serve`, `check-config` and, where there is one, `setup`.
+//! What `main` of a service does: `serve`, `check-config` and, where there is one, `setup`; and
+//! the [`Subcommand`]s that only one program has.
 
-use std::ffi::OsStr;
+mod subcommand;
+
+pub use subcommand::{CommandOption, Given, Subcommand};
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,10 +44,19 @@ pub enum Action {
     Setup,
 }
 
-enum Asked {
+/// What is to be done by a program with subcommands of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work<C> {
+    /// What every service does.
+    Service(Action),
+    /// One of its own subcommands.
+    Command(C),
+}
+
+enum Asked<C> {
     Help,
     CheckConfig,
-    Run(Action),
+    Run(Work<C>),
     Unknown(String),
 }
 
@@ -55,33 +71,64 @@ where
     F: Future<Output = Result<(), E>>,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let mut args = std::env::args_os().skip(1);
-    let asked = program.asked(args.next().as_deref());
-    let action = match asked {
+    main_with::<Infallible, _, _, _>(program, &[], read, |work, settings| match work {
+        Work::Service(action) => run(action, settings),
+        Work::Command(never) => match never {},
+    })
+}
+
+/// As [`main`], for a program that has subcommands of its own. A mistake in their options is one
+/// in the settings: named with them, and the same exit code.
+pub fn main_with<C, S, F, E>(
+    program: &Program,
+    commands: &[Subcommand<C>],
+    read: impl FnOnce(&mut Values) -> S,
+    run: impl FnOnce(Work<C>, S) -> F,
+) -> ExitCode
+where
+    F: Future<Output = Result<(), E>>,
+    E: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut args: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let command = commands.iter().find(|command| command.is_asked(&args));
+    let options = args.split_off(command.map_or(1, |one| one.words.len()).min(args.len()));
+    let (mut given, others) = Given::take(command.map_or(&[], |one| one.options), options);
+    let asked = match command {
+        Some(command) => Asked::Run(Work::Command((command.read)(&mut given))),
+        None => program.asked(args.first().map(OsString::as_os_str)),
+    };
+    let help = || program.help(commands.iter().map(Subcommand::help).collect());
+    let work = match asked {
         Asked::Help => {
-            print(&program.help());
+            print(&help());
             return ExitCode::SUCCESS;
         }
         Asked::Unknown(word) => {
             complain(&format!(
                 "{} does not know {word:?}\n\n{}",
                 program.name,
-                program.help()
+                help()
             ));
             return ExitCode::from(BAD_SETTINGS);
         }
         Asked::CheckConfig => None,
-        Asked::Run(action) => Some(action),
+        Asked::Run(work) => Some(work),
     };
 
-    let mut values = Values::load(&program.tables(), program.elsewhere, args);
+    let mut values = Values::load(&program.tables(), program.elsewhere, others);
     let log = LogSettings::read(&mut values);
     let settings = read(&mut values);
+    for name in command.map_or(&[][..], |one| one.needs) {
+        let _: String = values.get(name);
+    }
+    for mistake in given.mistakes() {
+        values.mistake(mistake, "see help");
+    }
     if let Err(mistakes) = values.finish() {
         complain(&mistakes.to_string());
         return ExitCode::from(BAD_SETTINGS);
     }
-    let Some(action) = action else {
+    let Some(work) = work else {
         print(&values.shown());
         return ExitCode::SUCCESS;
     };
@@ -100,7 +147,7 @@ where
             return ExitCode::from(FAILED);
         }
     };
-    let ended = runtime.block_on(run(action, settings));
+    let ended = runtime.block_on(run(work, settings));
     // A thread that waits for a broker that is away must not hold up the exit.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match ended {
@@ -119,17 +166,17 @@ impl Program {
         tables
     }
 
-    fn asked(&self, word: Option<&OsStr>) -> Asked {
+    fn asked<C>(&self, word: Option<&OsStr>) -> Asked<C> {
         match word.and_then(OsStr::to_str) {
-            Some("serve") => Asked::Run(Action::Serve),
-            Some("setup") if self.setup => Asked::Run(Action::Setup),
+            Some("serve") => Asked::Run(Work::Service(Action::Serve)),
+            Some("setup") if self.setup => Asked::Run(Work::Service(Action::Setup)),
             Some("check-config") => Asked::CheckConfig,
             None | Some("help" | "--help" | "-h") => Asked::Help,
             Some(other) => Asked::Unknown(other.to_owned()),
         }
     }
 
-    fn help(&self) -> String {
+    fn help(&self, commands: Vec<String>) -> String {
         let mut text = format!(
             "{}: {}\n\nUsage: {} COMMAND [--config FILE.toml] [--NAME VALUE]…\n\nCommands:\n  serve         run until SIGTERM or SIGINT\n  check-config  check the settings, show them, change nothing\n",
             self.name, self.about, self.name
@@ -139,6 +186,7 @@ impl Program {
                 "  setup         make topics and tables; safe to repeat and to run side by side\n",
             );
         }
+        text.extend(commands);
         text.push_str(
             "\nSettings, as flag (--kafka-brokers), variable (SWITCHBOARD_KAFKA_BROKERS) or in the file (brokers under [kafka]):\n",
         );
@@ -153,12 +201,10 @@ impl Program {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "help and check-config: the output is the result"
-)]
-fn print(text: &str) {
-    print!("{text}");
+/// Writes the result of a subcommand to stdout. Who stops reading (`| head`) has read enough.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 #[expect(
