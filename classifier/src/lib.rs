@@ -7,11 +7,13 @@
 //! | [`pipeline`] | from a lane to the homes |
 //! | [`owner`] | which lanes are this process's |
 //! | [`signals`] | typing and read marks |
+//! | [`operator`], [`subcommands`] | what an operator asks from the command line |
 //! | [`ports`], [`adapters`] | Kafka, Postgres and Redis behind narrow traits, and the real ones |
 //! | [`settings`], [`setup`], [`serve`] | the program |
 
 pub mod adapters;
 pub mod metrics;
+pub mod operator;
 pub mod owner;
 pub mod pipeline;
 pub mod ports;
@@ -20,3 +22,4 @@ pub mod serve;
 pub mod settings;
 pub mod setup;
 pub mod signals;
+pub mod subcommands;

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use classifier::settings::{ELSEWHERE, KEYS, Settings};
-use classifier::{serve, setup};
+use classifier::subcommands::SUBCOMMANDS;
+use classifier::{operator, serve, setup};
 use service::kafka::KafkaSettings;
-use service::program::{Action, Program, main as run};
+use service::program::{Action, Program, Work, main_with, print};
 use service::settings::AdminSettings;
 
 const PROGRAM: Program = Program {
@@ -17,12 +18,17 @@ const PROGRAM: Program = Program {
 };
 
 fn main() -> ExitCode {
-    run(
+    main_with(
         &PROGRAM,
+        SUBCOMMANDS,
         Settings::read,
-        async |action, settings: Settings| match action {
-            Action::Serve => serve::run(settings).await.map_err(anyhow::Error::from),
-            Action::Setup => setup::run(&settings).await.map_err(anyhow::Error::from),
+        async |work, settings: Settings| {
+            match work {
+                Work::Service(Action::Serve) => serve::run(settings).await?,
+                Work::Service(Action::Setup) => setup::run(&settings).await?,
+                Work::Command(order) => print(&operator::run(order, &settings).await?),
+            }
+            anyhow::Ok(())
         },
     )
 }

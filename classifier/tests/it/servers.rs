@@ -1,18 +1,16 @@
 //! Real classifier processes on real Kafka, Postgres and Redis.
 
 mod bench;
+mod operator;
 
 use std::time::Duration;
 
-use classifier::settings::Settings;
 use classifier::setup;
 use protocol::{CommandKind, Role, RoomKind, Seq, ServerFrame, SignalKind};
 use serde_json::Value;
-use service::kafka::KafkaSettings;
-use service::settings::AdminSettings;
-use store::{Store, StoreSettings};
+use store::Store;
 
-use bench::{Bench, user};
+use bench::{Bench, settings, user};
 
 fn say(text: &str) -> CommandKind {
     CommandKind::Message { body: text.into() }
@@ -273,25 +271,7 @@ async fn signals_reach_members_and_nobody_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn setup_is_safe_side_by_side_and_again() {
     let space = stack::Stack::shared().await.unwrap().space().await.unwrap();
-    let settings = Settings {
-        name: "setup".into(),
-        workers: 1,
-        drain: Duration::from_secs(1),
-        group_limit: 100,
-        lanes: 2,
-        homes: 4,
-        replication: 1,
-        min_insync: 1,
-        kafka: KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix()),
-        store: StoreSettings::new(space.postgres_url()),
-        redis: routing::RedisSettings {
-            url: space.redis_url().to_owned(),
-            key_prefix: space.key_prefix(),
-        },
-        admin: AdminSettings {
-            listen: ([127, 0, 0, 1], 0).into(),
-        },
-    };
+    let settings = settings(&space);
     let (one, other) = tokio::join!(setup::run(&settings), setup::run(&settings));
     one.unwrap();
     other.unwrap();

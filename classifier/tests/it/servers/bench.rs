@@ -4,13 +4,16 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use classifier::operator::{self, LaneLine};
+use classifier::settings::Settings;
 use protocol::{
-    Command, CommandKind, DeliveryHeaders, Home, MessageId, Origin, PushRecord, RoomId, RoomKind,
-    Seq, ServerFrame, SignalKind, SignalRecord, Target, UserId, VERSION, lane_of,
+    Command, CommandKind, DeliveryHeaders, DlqReason, Home, MessageId, Origin, PushRecord, RoomId,
+    RoomKind, Seq, ServerFrame, SignalKind, SignalRecord, Target, UserId, VERSION, header, lane_of,
 };
 use routing::{Redis, RedisSettings, Route, RouteTable};
 use serde_json::Value;
-use service::kafka::{Consumer, Feed, KafkaSettings, Outgoing, Producer, Topics};
+use service::kafka::{Consumer, Feed, KafkaSettings, Outgoing, Placed, Producer, Topics};
+use service::settings::AdminSettings;
 use stack::{Cluster, ClusterOptions, Space, Stack};
 use store::{Page, RoomKey, Store, StoreSettings};
 use uuid::Uuid;
@@ -23,6 +26,29 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn user(n: i64) -> UserId {
     UserId::new(n).unwrap()
+}
+
+/// The settings of a classifier that works in this space.
+pub(super) fn settings(space: &Space) -> Settings {
+    Settings {
+        name: "test".into(),
+        workers: 1,
+        drain: Duration::from_secs(1),
+        group_limit: 100,
+        lanes: LANES,
+        homes: usize::try_from(HOMES).unwrap(),
+        replication: 1,
+        min_insync: 1,
+        kafka: KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix()),
+        store: StoreSettings::new(space.postgres_url()),
+        redis: RedisSettings {
+            url: space.redis_url().to_owned(),
+            key_prefix: space.key_prefix(),
+        },
+        admin: AdminSettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+        },
+    }
 }
 
 #[derive(Default)]
@@ -43,7 +69,7 @@ pub(super) struct Bench {
     signals: Vec<(i32, ServerFrame)>,
     store: Store,
     routes: RouteTable,
-    _space: Space,
+    space: Space,
 }
 
 impl Bench {
@@ -80,7 +106,7 @@ impl Bench {
             routes: RouteTable::new(&Redis::connect(&redis).unwrap()),
             cluster,
             topics,
-            _space: space,
+            space,
         }
     }
 
@@ -91,6 +117,49 @@ impl Bench {
             session: Uuid::new_v4(),
         };
         self.routes.write(user, "device", &route).await.unwrap();
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        settings(&self.space)
+    }
+
+    /// What its processes have in their environment.
+    pub(super) fn env(&self) -> Vec<(String, String)> {
+        let mut env = self.space.env();
+        env.push(("SWITCHBOARD_LANES".into(), LANES.to_string()));
+        env.push(("SWITCHBOARD_HOMES".into(), HOMES.to_string()));
+        env
+    }
+
+    /// The lanes, once nothing is behind.
+    pub(super) async fn caught_up(&self) -> Vec<LaneLine> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let lanes = operator::lanes(&self.settings()).await.unwrap();
+            if lanes.iter().all(|line| line.behind == 0) {
+                return lanes;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{lanes:?}");
+        }
+    }
+
+    /// Commits for a home as its gateway does.
+    pub(super) async fn commit_home(&self, home: i32, next: i64) {
+        let settings = self.settings();
+        let consumer = Consumer::start(&settings.kafka, "was", "gateway").unwrap();
+        let topic = self.topics.receive();
+        consumer.commit(topic, &[(home, next)]).await.unwrap();
+    }
+
+    /// Puts a letter into `chat-dlq` that was made, not read.
+    pub(super) async fn letter_without_origin(&self) -> Placed {
+        let reason = DlqReason::Undeliverable.as_str();
+        let record = Outgoing {
+            headers: vec![(header::REASON, Bytes::from(reason))],
+            payload: Some(Bytes::from_static(b"{}")),
+            ..Outgoing::to(self.topics.dlq())
+        };
+        self.producer.send(&record).unwrap().await.unwrap()
     }
 
     pub(super) async fn reserve(&self) -> RoomId {

@@ -1,0 +1,126 @@
+//! `classifier homes`: who owns which home, and how far it is read.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use protocol::Home;
+use routing::decide::Slot;
+use routing::{HomeTable, Redis};
+use serde_json::{Value, json};
+use service::kafka::{Consumer, Watermarks};
+
+use super::table::NONE;
+use super::{AT_ONCE, DEADLINE, Line, OperatorError, left, millis, since};
+use crate::settings::Settings;
+
+/// The group that gateways commit for.
+const GATEWAYS: &str = "was";
+
+/// A home, as the table in Redis and its partition of `chat-receive` say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HomeLine {
+    /// Which.
+    pub home: Home,
+    /// Who owns it, or owned it when its lease ended; none when nobody ever did.
+    pub owner: Option<String>,
+    /// The number of the latest claim: ms since 1970 when it was made, or a little above; 0 for
+    /// none.
+    pub incarnation: i64,
+    /// What is left of the lease; zero when it has ended.
+    pub lease_left: Duration,
+    /// Where its next reader begins; none when nobody has read it.
+    pub committed: Option<i64>,
+    /// The offset that the next record gets.
+    pub end: i64,
+    /// Records that are there and not committed.
+    pub lag: i64,
+}
+
+/// All homes, by number.
+pub async fn homes(settings: &Settings) -> Result<Vec<HomeLine>, OperatorError> {
+    let topics = settings.kafka.topics();
+    let consumer = Consumer::start(&settings.kafka, GATEWAYS, "operator")?;
+    let redis = Redis::connect(&settings.redis)?;
+    let homes = i32::try_from(settings.homes).unwrap_or(i32::MAX);
+    // Nobody has no name: such a heartbeat renews nothing, and the table is only read.
+    let table = HomeTable::new(&redis, homes);
+    let table = table.heartbeat("", 0, Duration::ZERO).await?;
+    let (consumer, topic) = (&consumer, topics.receive());
+    stream::iter(table.slots)
+        .map(async |slot| {
+            let partition = slot.partition.0;
+            let committed = consumer.committed(topic, partition, DEADLINE).await?;
+            // After the committed offset: it can't be ahead of the end then.
+            let marks = consumer.watermarks(topic, partition, DEADLINE).await?;
+            Ok(line(slot, committed, marks))
+        })
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+fn line(slot: Slot<Home>, committed: Option<i64>, marks: Watermarks) -> HomeLine {
+    HomeLine {
+        home: slot.partition,
+        owner: slot.owner,
+        incarnation: slot.claim,
+        lease_left: slot.ttl_left,
+        committed,
+        end: marks.high,
+        lag: (marks.high - committed.unwrap_or(0).max(marks.low)).max(0),
+    }
+}
+
+impl Line for HomeLine {
+    const COLUMNS: &'static [&'static str] =
+        &["HOME", "OWNER", "SINCE", "LEASE", "COMMITTED", "END", "LAG"];
+
+    fn cells(&self) -> Vec<String> {
+        let owner = self.owner.as_deref();
+        let committed = self.committed.map(|offset| offset.to_string());
+        vec![
+            self.home.to_string(),
+            owner.unwrap_or(NONE).to_owned(),
+            since(owner, self.incarnation),
+            left(owner, self.lease_left),
+            committed.unwrap_or_else(|| NONE.to_owned()),
+            self.end.to_string(),
+            self.lag.to_string(),
+        ]
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "home": self.home.0,
+            "owner": self.owner,
+            "incarnation": self.incarnation,
+            "lease_left_ms": millis(self.lease_left),
+            "committed": self.committed,
+            "end": self.end,
+            "lag": self.lag,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_what_is_there_and_not_committed() {
+        let lag = |committed, low, high| {
+            let slot = Slot {
+                partition: Home(1),
+                owner: None,
+                claim: 0,
+                ttl_left: Duration::ZERO,
+            };
+            line(slot, committed, Watermarks { low, high }).lag
+        };
+        assert_eq!(lag(None, 0, 0), 0);
+        assert_eq!(lag(None, 4, 10), 6);
+        assert_eq!(lag(Some(2), 4, 10), 6);
+        assert_eq!(lag(Some(9), 4, 10), 1);
+        assert_eq!(lag(Some(12), 0, 10), 0);
+    }
+}
