@@ -19,6 +19,7 @@ use crate::socket::Bound;
 /// Sections that other programs read from the same file and environment.
 pub const ELSEWHERE: &[&str] = &[
     "classifier.",
+    "push.",
     "group.",
     "lanes",
     "kafka.replication",
