@@ -155,6 +155,16 @@ impl Cluster {
         self.was.iter().map(Service::url).collect()
     }
 
+    /// The gateways.
+    pub fn gateways(&self) -> impl Iterator<Item = &Service> {
+        self.was.iter()
+    }
+
+    /// The classifiers.
+    pub fn classifiers(&self) -> impl Iterator<Item = &Service> {
+        self.classifiers.iter()
+    }
+
     /// All processes.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.was.iter().chain(&self.classifiers)

@@ -12,6 +12,7 @@
 mod cluster;
 mod error;
 mod folders;
+mod harm;
 mod install;
 mod ports;
 mod process;

@@ -25,6 +25,11 @@ async fn servers_obey() {
         assert_ne!(server.pid(), before, "{}", server.name());
     }
 
+    // Emptied, and asked for a key that is not there.
+    stack.flush_redis().await.unwrap();
+    let space = stack.space().await.unwrap();
+    assert!(!space.delete_key("nothing").await.unwrap());
+
     stack.redis().pause();
     assert!(!pongs(redis).await, "a paused Redis answered");
     assert!(stack.redis().is_running(), "paused is not gone");
