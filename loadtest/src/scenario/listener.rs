@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use client::{Arrival, Event, Message};
+use protocol::RejectCode;
 use tokio::sync::Notify;
 
 use super::{
@@ -88,6 +89,12 @@ impl Listener {
             }
             Event::Rejected {
                 resend_in: Some(_), ..
+            } => self.gauge.add_delayed(),
+            // Of an attempt whose resend was answered before it: the command is settled, and was not refused. If it was not
+            // answered after all, the oracle misses the answer.
+            Event::Rejected {
+                code: RejectCode::Unavailable | RejectCode::RateLimited,
+                ..
             } => self.gauge.add_delayed(),
             Event::Rejected {
                 id,
