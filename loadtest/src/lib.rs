@@ -3,12 +3,14 @@
 //! - [`oracle`]: what was issued, accepted and delivered, and so what was lost, doubled or out of order. Pure.
 //! - [`Scenario`]: users on gateways, rooms among them, messages at a rate: for system tests and load runs.
 //! - [`run`], [`idle`], [`bench()`]: load runs with percentiles, processor time, memory and a verdict.
+//! - [`break_it`]: faults under load, one after another, and what was lost.
 //! - [`chat`]: the terminal client.
 
 pub mod oracle;
 
 mod away;
 mod bench;
+mod breaking;
 mod chat;
 mod idle;
 mod latency;
@@ -21,6 +23,7 @@ mod scenario;
 
 pub use away::Away;
 pub use bench::{BenchArgs, BenchReport, bench};
+pub use breaking::{BreakArgs, BreakReport, Fault, Row, Spread, break_it};
 pub use chat::{ChatArgs, chat};
 pub use idle::{IdleArgs, IdleReport, idle};
 pub use latency::{Latencies, Percentiles};

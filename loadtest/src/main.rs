@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use loadtest::{BenchArgs, ChatArgs, IdleArgs, RunArgs};
+use loadtest::{BenchArgs, BreakArgs, ChatArgs, IdleArgs, RunArgs};
 use tracing_subscriber::EnvFilter;
 
 /// Chats, drives, counts and judges.
@@ -24,6 +24,8 @@ enum Task {
     Idle(IdleArgs),
     /// Run the whole series of docs/performance.md.
     Bench(BenchArgs),
+    /// Break a cluster of its own in one way after another, and count what is lost.
+    Break(BreakArgs),
 }
 
 #[tokio::main]
@@ -73,6 +75,18 @@ async fn work(task: Task) -> anyhow::Result<bool> {
                 args.json.as_deref(),
                 &report.to_string(),
                 &serde_json::to_string_pretty(&report)?,
+            )?;
+            Ok(report.is_good())
+        }
+        Task::Break(args) => {
+            let report = loadtest::break_it(&args).await?;
+            if let Some(file) = &args.html {
+                std::fs::write(file, report.page())?;
+            }
+            tell(
+                args.json.as_deref(),
+                &report.to_string(),
+                &serde_json::to_string_pretty(&report.rows)?,
             )?;
             Ok(report.is_good())
         }

@@ -15,6 +15,8 @@ pub(crate) struct Demand {
 
 /// The default rate limit, and some room below it: up to here a run measures the system as it is shipped.
 const RATE_LIMIT: f64 = 20.0 * 0.75;
+/// The default number of lanes.
+pub(crate) const LANES: i32 = 24;
 /// The default limit of a group.
 const GROUP_LIMIT: usize = 100;
 
@@ -23,11 +25,23 @@ pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
     let stack = Stack::start(stack::Options::default())
         .await
         .context("start the servers")?;
+    on(stack, demand, 2).await
+}
+
+/// The same to be broken: so many brokers, 3 gateways, 3 classifiers, and no other such stack on the machine meanwhile.
+pub(crate) async fn start_to_break(demand: &Demand, brokers: usize) -> anyhow::Result<System> {
+    let stack = Stack::alone(stack::Options { brokers, dir: None })
+        .await
+        .context("start the servers")?;
+    on(stack, demand, 3).await
+}
+
+async fn on(stack: Stack, demand: &Demand, classifiers: usize) -> anyhow::Result<System> {
     let space = stack.space().await.context("make a space on the servers")?;
     let options = ClusterOptions {
         was: 3,
-        classifiers: 2,
-        lanes: 24,
+        classifiers,
+        lanes: LANES,
         homes: 64,
         was_ports: Vec::new(),
         env: settings(demand),
@@ -39,7 +53,7 @@ pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
         .context("start gateways and classifiers")?;
     Ok(System {
         cluster,
-        _space: space,
+        space,
         stack,
     })
 }

@@ -9,7 +9,7 @@ use stack::{Cluster, Server, Stack};
 /// space asks them to delete what is its own.
 pub(crate) struct System {
     pub(crate) cluster: Cluster,
-    pub(crate) _space: stack::Space,
+    pub(crate) space: stack::Space,
     pub(crate) stack: Stack,
 }
 
@@ -38,7 +38,7 @@ impl System {
         }
     }
 
-    fn processes(&self) -> impl Iterator<Item = &Server> {
+    pub(crate) fn processes(&self) -> impl Iterator<Item = &Server> {
         let services = self.cluster.services().map(std::ops::Deref::deref);
         services.chain(self.stack.servers())
     }

@@ -23,6 +23,7 @@ mod listener;
 mod paced;
 mod room;
 mod setup;
+mod trace;
 mod verdict;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ pub use gauge::Gauge;
 pub(crate) use gauge::lock;
 pub use paced::Paced;
 pub use room::Room;
+pub(crate) use trace::Delivery;
 
 use listener::{Sent, Status};
 use room::Rooms;
@@ -90,6 +92,19 @@ impl Scenario {
 
     pub(crate) fn shared_gauge(&self) -> Arc<Gauge> {
         Arc::clone(&self.gauge)
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub const fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// The sessions that a gateway greeted last and that are still connected to it, by index.
+    #[must_use]
+    pub fn sessions_on(&self, was: &str) -> Vec<usize> {
+        let there = |index: &usize| self.sessions[*index].was().as_deref() == Some(was);
+        (0..self.sessions.len()).filter(there).collect()
     }
 
     /// A session.

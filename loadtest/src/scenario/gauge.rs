@@ -10,6 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::trace::{Delivery, Trace};
 use crate::{latency::Latencies, plan::Phase};
 
 /// Counters and latencies of a scenario. Its clock starts with it.
@@ -32,6 +33,7 @@ pub struct Gauge {
     longest_pause_us: AtomicU64,
     absences: Mutex<Vec<Duration>>,
     remarks: Mutex<Vec<String>>,
+    pub(crate) trace: Trace,
 }
 
 /// Strange things that are told in words, at most.
@@ -55,6 +57,7 @@ impl Default for Gauge {
             longest_pause_us: AtomicU64::new(0),
             absences: Mutex::new(Vec::new()),
             remarks: Mutex::new(Vec::new()),
+            trace: Trace::default(),
         }
     }
 }
@@ -175,7 +178,7 @@ impl Gauge {
 
     pub(crate) fn add_delivered(
         &self,
-        shard: usize,
+        session: usize,
         at: Instant,
         due: u64,
         phase: Phase,
@@ -183,9 +186,14 @@ impl Gauge {
     ) {
         if phase == Phase::Measured {
             self.delivered.fetch_add(1, Relaxed);
+            self.trace.add(Delivery {
+                session,
+                due_us: due,
+                at_us: self.us(at),
+            });
             if !own {
                 self.received_after
-                    .record(shard, self.us(at).saturating_sub(due));
+                    .record(session, self.us(at).saturating_sub(due));
             }
         }
     }

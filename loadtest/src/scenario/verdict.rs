@@ -62,7 +62,8 @@ impl Scenario {
         words
     }
 
-    fn waiting(&self) -> u64 {
+    /// Answers and arrivals that are still missing.
+    pub(crate) fn waiting(&self) -> u64 {
         let waiting = |ledger: &crate::oracle::Ledger| ledger.outstanding() + ledger.unanswered();
         self.rooms
             .iter()

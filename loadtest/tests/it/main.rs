@@ -6,6 +6,7 @@
     reason = "a test that fails says so by panicking"
 )]
 
+mod breaking;
 mod cluster;
 mod layers;
 mod load_run;

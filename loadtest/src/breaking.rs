@@ -1,0 +1,262 @@
+//! `loadtest break`: a cluster of its own is broken in one way after another while it works, and what was lost,
+//! doubled or out of order is counted.
+//!
+//! [`round`] runs one fault: users of its own, steady load, [`strike`], repair, verdict. What is told of it is made by
+//! pure parts: [`times`] from every single arrival, [`row`], [`picture`], [`page`].
+
+mod fault;
+mod page;
+mod picture;
+mod round;
+mod row;
+mod slow;
+mod strike;
+mod times;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::ensure;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::sleep;
+
+use crate::{
+    own_cluster::{self, Demand},
+    plan,
+    processes::System,
+    scenario::Scenario,
+};
+
+pub use fault::Fault;
+pub use row::Row;
+pub use times::Spread;
+
+/// Breaks a cluster of its own, one fault after another, under steady load.
+#[derive(Debug, Clone, Args)]
+pub struct BreakArgs {
+    /// Only this fault; may be given several times.
+    #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',')]
+    pub only: Vec<Fault>,
+    /// Messages a second, over all sessions.
+    #[arg(long, default_value_t = 1_000.0)]
+    pub rate: f64,
+    /// Sessions, in rooms of two, over 3 gateways.
+    #[arg(long, default_value_t = 500)]
+    pub users: usize,
+    /// Kafka brokers: 3, or 1 for a quick look.
+    #[arg(long, default_value_t = 3)]
+    pub brokers: usize,
+    /// Seconds of load before a fault; the second half is what is usual.
+    #[arg(long, default_value_t = 6.0)]
+    pub before: f64,
+    /// Seconds of load after its repair.
+    #[arg(long, default_value_t = 8.0)]
+    pub after: f64,
+    /// Seconds of load before the first fault.
+    #[arg(long, default_value_t = 15.0)]
+    pub warm_up: f64,
+    /// Write the rows as JSON; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a page with a picture of each round.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+impl BreakArgs {
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.users >= 6, "--users: two on each gateway at least");
+        ensure!(
+            self.rate > 0.0 && self.rate <= 1e6,
+            "--rate: above 0, at most 1,000,000"
+        );
+        for (name, seconds) in [
+            ("--before", self.before),
+            ("--after", self.after),
+            ("--warm-up", self.warm_up),
+        ] {
+            ensure!(
+                (0.0..=86_400.0).contains(&seconds),
+                "{name}: from 0 to a day"
+            );
+        }
+        ensure!(matches!(self.brokers, 1 | 3), "--brokers: 1 or 3");
+        ensure!(
+            self.brokers == 3 || !self.faults().contains(&Fault::TwoBrokersKilled),
+            "two-brokers-killed needs --brokers 3"
+        );
+        Ok(())
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        if self.only.is_empty() {
+            Fault::all().to_vec()
+        } else {
+            self.only.clone()
+        }
+    }
+
+    fn before(&self) -> Duration {
+        Duration::from_secs_f64(self.before)
+    }
+
+    fn after(&self) -> Duration {
+        Duration::from_secs_f64(self.after)
+    }
+}
+
+/// All that was measured.
+#[derive(Debug, Clone)]
+pub struct BreakReport {
+    /// One for each fault.
+    pub rows: Vec<Row>,
+    stories: Vec<picture::Story>,
+    /// Why not all faults were tried.
+    pub failed: Option<String>,
+}
+
+impl BreakReport {
+    /// Whether every fault was tried and every row is good.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.failed.is_none() && self.rows.iter().all(Row::is_good)
+    }
+
+    /// The rows and pictures as one HTML file.
+    #[must_use]
+    pub fn page(&self) -> String {
+        page::page(&self.rows, &self.stories, self.failed.as_deref())
+    }
+}
+
+impl std::fmt::Display for BreakReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", row::table(&self.rows))?;
+        for row in &self.rows {
+            for remark in &row.remarks {
+                writeln!(f, "{}: {remark}", row.name)?;
+            }
+        }
+        if let Some(failed) = &self.failed {
+            writeln!(f, "ended early: {failed}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Breaks it.
+///
+/// # Errors
+/// When the arguments make no sense or the cluster can't be started. A bad verdict, or a fault that could not be
+/// repaired, is none: see [`BreakReport::is_good`].
+pub async fn break_it(args: &BreakArgs) -> anyhow::Result<BreakReport> {
+    args.check()?;
+    #[expect(clippy::cast_precision_loss, reason = "a number of users")]
+    let rate_per_user = args.rate / args.users as f64;
+    let demand = Demand {
+        rate_per_user,
+        room_size: 2,
+    };
+    let system = own_cluster::start_to_break(&demand, args.brokers).await?;
+    let report = all(args, &system).await;
+    system.stop(report.is_good()).await;
+    Ok(report)
+}
+
+async fn all(args: &BreakArgs, system: &System) -> BreakReport {
+    let mut report = BreakReport {
+        rows: Vec::new(),
+        stories: Vec::new(),
+        failed: None,
+    };
+    let bar = bar();
+    bar.set_prefix("warming up");
+    if let Err(error) = warm_up(args, system).await {
+        report.failed = Some(format!("warm-up: {error:#}"));
+        return report;
+    }
+    let faults = args.faults();
+    for (number, fault) in (1..).zip(&faults) {
+        let name = fault.name();
+        bar.set_prefix(format!("{number}/{} {name}", faults.len()));
+        match round::round(args, *fault, system, &bar).await {
+            Ok((row, story)) => {
+                bar.println(row.cells().join("  "));
+                report.rows.push(row);
+                report.stories.push(story);
+            }
+            Err(error) => {
+                report.failed = Some(format!("{name}: {error:#}"));
+                break;
+            }
+        }
+    }
+    bar.finish_and_clear();
+    report
+}
+
+/// Load that nobody judges: until the broker's compiler has come to rest.
+async fn warm_up(args: &BreakArgs, system: &System) -> anyhow::Result<()> {
+    if args.warm_up <= 0.0 {
+        return Ok(());
+    }
+    let mut scenario = Scenario::new(system.cluster.urls());
+    scenario.users(args.users).await?;
+    scenario.rooms_of(plan::rooms(args.users, 2)).await?;
+    scenario.connect_all().await?;
+    let load = round::load(&Arc::new(scenario), args.rate);
+    sleep(Duration::from_secs_f64(args.warm_up)).await;
+    drop(load);
+    Ok(())
+}
+
+/// On stderr, and only on a terminal.
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {elapsed} {prefix}: {msg}");
+    let bar = ProgressBar::new_spinner();
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: BreakArgs,
+    }
+
+    fn parse(line: &str) -> BreakArgs {
+        Line::try_parse_from(line.split_whitespace()).unwrap().args
+    }
+
+    #[test]
+    fn takes_the_flags() {
+        let args = parse("break --only was-kill --rate 50 --json a.json --html a.html");
+        assert_eq!(args.faults(), [Fault::WasKill]);
+        assert!(args.check().is_ok());
+        assert_eq!(parse("break").faults().len(), Fault::all().len());
+        assert!(Line::try_parse_from(["break", "--only", "nothing"]).is_err());
+        assert!(parse("break --brokers 2").check().is_err());
+        assert!(parse("break --brokers 1").check().is_err(), "one of two");
+        let one = parse("break --brokers 1 --only was-kill,was-term");
+        assert!(one.check().is_ok());
+        assert_eq!(one.faults().len(), 2);
+    }
+
+    #[test]
+    fn a_run_that_ended_early_is_not_good() {
+        let report = |failed: Option<&str>| BreakReport {
+            rows: vec![Row::default()],
+            stories: Vec::new(),
+            failed: failed.map(str::to_owned),
+        };
+        assert!(report(None).is_good());
+        assert!(!report(Some("why")).is_good());
+        assert!(report(Some("why")).to_string().contains("ended early: why"));
+    }
+}

@@ -1,0 +1,191 @@
+//! What can be broken, in the order in which it is. Pure.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+/// A fault: its name on the command line is that of the variant, in kebab case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Fault {
+    /// A gateway is killed with -9, and started again 5 s later.
+    WasKill,
+    /// A gateway is asked to end (SIGTERM), and started again 5 s later.
+    WasTerm,
+    /// A gateway stands still for 10 s (SIGSTOP), its sockets open.
+    WasStop,
+    /// A classifier is killed with -9, and started again 5 s later.
+    ClassifierKill,
+    /// A classifier is asked to end (SIGTERM), and started again 5 s later.
+    ClassifierTerm,
+    /// A classifier stands still for 10 s (SIGSTOP), past its leases.
+    ClassifierStop,
+    /// Two of three gateways are killed with -9 at once, and started again 5 s later.
+    WasTwoKilled,
+    /// A Kafka broker is killed with -9, and started again 5 s later.
+    BrokerKilled,
+    /// Two of three brokers are killed with -9 and started again 10 s later: in between nothing may be accepted.
+    TwoBrokersKilled,
+    /// Redis forgets everything (FLUSHALL).
+    RedisFlush,
+    /// Redis is killed with -9 and started again at once, empty.
+    RedisKilledEmpty,
+    /// Redis stands still for 5 s (SIGSTOP).
+    RedisPaused,
+    /// Postgres is killed with -9, all its processes, and started again at once.
+    PostgresKilled,
+    /// Postgres stands still for 5 s (SIGSTOP), all its processes.
+    PostgresPaused,
+    /// One user's route is deleted in Redis behind everybody's back.
+    RouteDeleted,
+    /// One user in ten more comes, is sent 1 MB a second, and reads nothing, for 15 s.
+    SlowSockets,
+    /// 10 records that can't be decoded in each lane.
+    Poison,
+    /// All gateways and classifiers, one after another: SIGTERM, end, start, ready.
+    RollingRestart,
+}
+
+/// What is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// `kill -9`, and started again.
+    Kill,
+    /// SIGTERM, and started again.
+    Term,
+    /// SIGSTOP and SIGCONT.
+    Pause,
+    /// FLUSHALL.
+    Flush,
+    /// The route of session 0.
+    Route,
+    /// Sockets that nobody reads.
+    Slow,
+    /// Records that nobody can read.
+    Poison,
+    /// SIGTERM and start, one by one.
+    Roll,
+}
+
+/// Of which kind, and how many of them, from the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whom {
+    Was(usize),
+    Classifier(usize),
+    Broker(usize),
+    Redis,
+    Postgres,
+    /// No process in particular.
+    Nobody,
+}
+
+impl Fault {
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
+    }
+
+    /// All, in their order.
+    #[must_use]
+    pub fn all() -> &'static [Self] {
+        Self::value_variants()
+    }
+
+    pub(super) const fn way(self) -> Way {
+        match self {
+            Self::WasKill
+            | Self::ClassifierKill
+            | Self::WasTwoKilled
+            | Self::BrokerKilled
+            | Self::TwoBrokersKilled
+            | Self::RedisKilledEmpty
+            | Self::PostgresKilled => Way::Kill,
+            Self::WasTerm | Self::ClassifierTerm => Way::Term,
+            Self::WasStop | Self::ClassifierStop | Self::RedisPaused | Self::PostgresPaused => {
+                Way::Pause
+            }
+            Self::RedisFlush => Way::Flush,
+            Self::RouteDeleted => Way::Route,
+            Self::SlowSockets => Way::Slow,
+            Self::Poison => Way::Poison,
+            Self::RollingRestart => Way::Roll,
+        }
+    }
+
+    pub(super) const fn whom(self) -> Whom {
+        match self {
+            Self::WasKill | Self::WasTerm | Self::WasStop => Whom::Was(1),
+            Self::WasTwoKilled => Whom::Was(2),
+            Self::ClassifierKill | Self::ClassifierTerm | Self::ClassifierStop => {
+                Whom::Classifier(1)
+            }
+            Self::BrokerKilled => Whom::Broker(1),
+            Self::TwoBrokersKilled => Whom::Broker(2),
+            Self::RedisKilledEmpty | Self::RedisPaused => Whom::Redis,
+            Self::PostgresKilled | Self::PostgresPaused => Whom::Postgres,
+            Self::RedisFlush
+            | Self::RouteDeleted
+            | Self::SlowSockets
+            | Self::Poison
+            | Self::RollingRestart => Whom::Nobody,
+        }
+    }
+
+    /// From the fault to the beginning of its repair.
+    pub(super) const fn lasting(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::WasStop | Self::ClassifierStop | Self::TwoBrokersKilled => 10,
+            Self::SlowSockets => 15,
+            Self::WasKill
+            | Self::WasTerm
+            | Self::WasTwoKilled
+            | Self::ClassifierKill
+            | Self::ClassifierTerm
+            | Self::BrokerKilled
+            | Self::RedisPaused
+            | Self::PostgresPaused => 5,
+            Self::RedisFlush
+            | Self::RedisKilledEmpty
+            | Self::PostgresKilled
+            | Self::RouteDeleted
+            | Self::Poison
+            | Self::RollingRestart => 0,
+        })
+    }
+
+    /// How long the last messages may take at the end: a lost route is found by the audit, after 60–120 s.
+    pub(super) const fn patience(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::RouteDeleted => 150,
+            _ => 60,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_one_types() {
+        let names: Vec<_> = Fault::all().iter().map(|fault| fault.name()).collect();
+        assert_eq!(names.len(), 18);
+        assert_eq!(names[0], "was-kill");
+        assert_eq!(names[17], "rolling-restart");
+        for (name, fault) in names.iter().zip(Fault::all()) {
+            assert_eq!(Fault::from_str(name, false).as_ref(), Ok(fault));
+        }
+    }
+
+    #[test]
+    fn who_is_stopped_or_killed_is_somebody() {
+        for fault in Fault::all() {
+            let by_signal = matches!(fault.way(), Way::Kill | Way::Term | Way::Pause);
+            assert_eq!(by_signal, fault.whom() != Whom::Nobody, "{fault:?}");
+            // A pause of no length would be no fault.
+            assert!(fault.way() != Way::Pause || !fault.lasting().is_zero());
+        }
+    }
+}

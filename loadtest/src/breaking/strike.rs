@@ -1,0 +1,216 @@
+//! Doing harm, and undoing it.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use stack::Server;
+use tokio::{
+    task::block_in_place,
+    time::{Instant, sleep},
+};
+
+use super::{
+    fault::{Fault, Way, Whom},
+    slow::Slow,
+};
+use crate::{own_cluster::LANES, processes::System, scenario::Scenario};
+
+/// Routes of users are spread over so many shards: `route:{rN}:user`, N = user mod 256.
+const SHARDS: i64 = 256;
+/// Records that can't be decoded, in each lane.
+const POISON: usize = 10;
+/// How long a process that was asked to end may take.
+const ENDING: Duration = Duration::from_secs(20);
+/// What was on its way when the second broker died may still be told.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
+
+/// One fault, from its preparation to its repair.
+pub(super) struct Harm<'a> {
+    fault: Fault,
+    system: &'a System,
+    scenario: &'a Scenario,
+    slow: Option<Slow>,
+    buried_before: i64,
+    poison: i64,
+    /// The sessions that the fault is about: those on the gateways it hits, else everybody.
+    pub(super) affected: Vec<usize>,
+    /// What was told to the clients as accepted while nothing could be.
+    pub(super) accepted_meanwhile: Option<u64>,
+    /// What else is worth telling.
+    pub(super) remarks: Vec<String>,
+}
+
+impl<'a> Harm<'a> {
+    /// What has to be there before the load.
+    pub(super) async fn prepare(
+        fault: Fault,
+        system: &'a System,
+        scenario: &'a Scenario,
+        users: usize,
+    ) -> anyhow::Result<Self> {
+        let (mut slow, mut buried_before) = (None, 0);
+        match fault.way() {
+            Way::Slow => slow = Some(Slow::prepare(&system.cluster, users).await?),
+            Way::Poison => buried_before = system.space.buried().await?,
+            _ => {}
+        }
+        Ok(Self {
+            fault,
+            system,
+            scenario,
+            slow,
+            buried_before,
+            poison: 0,
+            affected: Vec::new(),
+            accepted_meanwhile: None,
+            remarks: Vec::new(),
+        })
+    }
+
+    fn targets(&self) -> Vec<&'a Server> {
+        let (cluster, stack) = (&self.system.cluster, &self.system.stack);
+        match self.fault.whom() {
+            Whom::Was(count) => cluster.gateways().take(count).map(|one| &**one).collect(),
+            Whom::Classifier(count) => cluster
+                .classifiers()
+                .take(count)
+                .map(|one| &**one)
+                .collect(),
+            Whom::Broker(count) => stack.kafka().iter().take(count).collect(),
+            Whom::Redis => vec![stack.redis()],
+            Whom::Postgres => vec![stack.postgres()],
+            Whom::Nobody => Vec::new(),
+        }
+    }
+
+    /// Strikes; returns since when. What is killed is dead by then.
+    pub(super) async fn strike(&mut self) -> anyhow::Result<Instant> {
+        let targets = self.targets();
+        self.affected = match (self.fault.way(), self.fault.whom()) {
+            (_, Whom::Was(_)) => targets
+                .iter()
+                .flat_map(|was| self.scenario.sessions_on(was.name()))
+                .collect(),
+            (Way::Route, _) => vec![0],
+            _ => (0..self.scenario.sessions()).collect(),
+        };
+        ensure!(!self.affected.is_empty(), "nobody is connected there");
+        let before = Instant::now();
+        match self.fault.way() {
+            Way::Kill => {
+                // It waits until each is gone, which takes a broker some 50 ms.
+                block_in_place(|| targets.iter().for_each(|one| one.kill()));
+                return Ok(Instant::now());
+            }
+            Way::Term => targets.iter().for_each(|one| one.terminate()),
+            Way::Pause => targets.iter().for_each(|one| one.pause()),
+            Way::Flush => self.system.stack.flush_redis().await?,
+            Way::Route => {
+                let user = self.scenario.session(0).user().get();
+                let key = format!("route:{{r{}}}:{user}", user % SHARDS);
+                let was_there = self.system.space.delete_key(&key).await?;
+                ensure!(was_there, "there is no route {key}");
+            }
+            Way::Slow => {
+                if let Some(slow) = &mut self.slow {
+                    slow.flood();
+                }
+            }
+            Way::Poison => self.poison = self.system.space.poison(LANES, POISON).await?,
+            Way::Roll => {}
+        }
+        Ok(before)
+    }
+
+    /// Lets it last, and repairs it; returns when everything stands again.
+    pub(super) async fn heal(&mut self) -> anyhow::Result<()> {
+        self.last().await;
+        let targets = self.targets();
+        match self.fault.way() {
+            Way::Kill => start(&targets).await?,
+            Way::Term => {
+                for one in &targets {
+                    self.ended(one).await?;
+                }
+                start(&targets).await?;
+            }
+            Way::Pause => targets.iter().for_each(|one| one.resume()),
+            Way::Roll => {
+                for one in self.system.cluster.services() {
+                    one.terminate();
+                    self.ended(one).await?;
+                    start(&[one]).await?;
+                }
+            }
+            Way::Slow => {
+                if let Some(slow) = self.slow.take() {
+                    self.remarks.push(slow.stop(&self.system.cluster).await?);
+                }
+            }
+            Way::Flush | Way::Route | Way::Poison => {}
+        }
+        Ok(())
+    }
+
+    async fn last(&mut self) {
+        let lasting = self.fault.lasting();
+        if self.fault != Fault::TwoBrokersKilled {
+            return sleep(lasting).await;
+        }
+        let gauge = self.scenario.gauge();
+        sleep(ON_ITS_WAY).await;
+        let before = gauge.accepted();
+        sleep(lasting.saturating_sub(ON_ITS_WAY)).await;
+        self.accepted_meanwhile = Some(gauge.accepted() - before);
+    }
+
+    async fn ended(&mut self, server: &Server) -> anyhow::Result<()> {
+        let status = server.exited(ENDING).await?;
+        if !status.success() {
+            let name = server.name();
+            self.remarks
+                .push(format!("{name} was asked to end, and did with {status}"));
+        }
+        Ok(())
+    }
+
+    /// Once all has settled: what became of the poison.
+    pub(super) async fn look_back(&mut self) -> anyhow::Result<()> {
+        if self.poison > 0 {
+            let buried = self.system.space.buried().await? - self.buried_before;
+            let poison = self.poison;
+            self.remarks.push(format!(
+                "{buried} of {poison} poison records are in chat-dlq"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// All at once, as brokers wait for each other.
+async fn start(servers: &[&Server]) -> anyhow::Result<()> {
+    for server in servers {
+        server.start()?;
+    }
+    for server in servers {
+        server.ready().await?;
+    }
+    Ok(())
+}
+
+/// Starts what has ended by itself, and says so.
+pub(super) async fn restore(system: &System) -> anyhow::Result<Vec<String>> {
+    let mut remarks = Vec::new();
+    for one in system.processes() {
+        if let Some(status) = one.ended() {
+            remarks.push(format!("{} ended by itself: {status}", one.name()));
+            one.start()?;
+        }
+    }
+    for one in system.processes() {
+        one.ready()
+            .await
+            .with_context(|| format!("{} does not come back", one.name()))?;
+    }
+    Ok(remarks)
+}
