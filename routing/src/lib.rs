@@ -3,7 +3,7 @@
 //! [`decide`] is the pure core that lanes (leased in Postgres) and homes (leased in Redis) share: a
 //! table, a member and the time in, actions out. Around it stand the two tables that live in Redis,
 //! because they share their fate: the homes ([`HomeTable`], kept by a [`HomeKeeper`]) and the routes
-//! ([`RouteTable`]).
+//! ([`RouteTable`]), with a marker in each shard that tells when it has lost its memory ([`Markers`]).
 //!
 //! Absent on purpose: lanes' leases (they live beside the data they fence, in `store`), Kafka, and
 //! any other user of Redis.
@@ -13,10 +13,12 @@ mod connection;
 pub mod decide;
 mod homes;
 mod keeper;
+mod markers;
 mod routes;
 
 pub use clock::since_boot;
 pub use connection::{Redis, RedisSettings, RoutingError};
 pub use homes::HomeTable;
 pub use keeper::{Held, HomeKeeper, HomeSettings, HomeState};
+pub use markers::{Markers, Shard};
 pub use routes::{BadRoute, ROUTE_CACHE, Restored, Route, RouteTable};

@@ -12,6 +12,7 @@ use redis::Script;
 use tracing::warn;
 
 use crate::connection::{Redis, RoutingError};
+use crate::markers::Shard;
 use crate::since_boot;
 use cache::Cache;
 
@@ -21,9 +22,6 @@ pub use route::{BadRoute, Route};
 /// Users asked for in one pipeline: large enough that a round trip is nothing beside it, small enough
 /// that others get their turn and the answer comes well before the time limit.
 const USERS_PER_PIPELINE: usize = 500;
-
-/// Routes are spread over so many shards (and, in a cluster, over its slots).
-const SHARDS: i64 = 256;
 
 /// What became of a route that was written again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +177,15 @@ impl RouteTable {
             .await
     }
 
+    /// The routes of `users`, in their order, as they stand now: for whoever looks whether its own are
+    /// there. In one request, so not for more than some hundred users.
+    ///
+    /// # Errors
+    /// [`RoutingError::Redis`] when Redis can't be asked.
+    pub async fn current(&self, users: &[UserId]) -> Result<Vec<Arc<[Route]>>, RoutingError> {
+        self.read(users).await.map(|(_, routes)| routes)
+    }
+
     /// The routes of `users` in their order, and when the read was issued.
     async fn read(&self, users: &[UserId]) -> Result<(Duration, Vec<Arc<[Route]>>), RoutingError> {
         let mut pipeline = redis::Pipeline::with_capacity(users.len());
@@ -198,8 +205,8 @@ impl RouteTable {
     }
 
     fn key(&self, user: UserId) -> String {
-        let shard = user.get() % SHARDS;
-        self.redis.key(format_args!("route:{{r{shard}}}:{user}"))
+        self.redis
+            .key(format_args!("route:{}:{user}", Shard::of(user)))
     }
 
     /// A panic of another thread leaves the cache whole: each change to it is one insert.

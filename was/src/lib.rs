@@ -7,6 +7,7 @@
 //! | [`registry`] | who is connected here, and the reader of the home that serves them |
 //! | [`catchup`] | the one catch-up routine, its queries shared |
 //! | [`routes`], [`commands`] | into Redis, into Kafka |
+//! | [`healing`] | notices routes that Redis has lost |
 //! | [`rest`] | the API under `/v1` |
 //! | [`auth`], [`rate`] | who may, and how fast |
 //! | [`serve`] | puts it together |
@@ -20,6 +21,7 @@ pub mod catchup;
 pub mod commands;
 pub mod drain;
 mod gateway;
+pub mod healing;
 pub mod metrics;
 pub mod rate;
 pub mod registry;

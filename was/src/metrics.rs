@@ -52,6 +52,8 @@ pub struct Observed {
     pub routes_rebuilt: IntCounter,
     /// Times that the home was claimed anew under the sessions that were there.
     pub rebuilds: IntCounter,
+    /// Shards of the routes that lost their memory while sessions had routes in them.
+    pub shards_lost: IntCounter,
     /// Routes removed because their session was not here.
     pub routes_pruned: IntCounter,
     /// Requests to Redis about routes that failed.
@@ -142,6 +144,10 @@ impl Observed {
             rebuilds: metrics.counter(
                 "was_rebuilds_total",
                 "Times that the home was claimed anew under the sessions that were there.",
+            ),
+            shards_lost: metrics.counter(
+                "was_route_shards_lost_total",
+                "Shards of the routes that lost their memory under sessions here.",
             ),
             routes_pruned: metrics.counter(
                 "was_routes_pruned_total",

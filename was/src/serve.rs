@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use routing::{HomeKeeper, Redis, RouteTable};
+use routing::{HomeKeeper, Markers, Redis, RouteTable};
 use service::admin::{AdminServer, bind};
 use service::clock::Clock;
 use service::kafka::{Admin, Consumer, KafkaSettings, Producer, Topics};
@@ -23,6 +23,7 @@ use crate::catchup::catch_up;
 use crate::commands::Commands;
 use crate::drain::Stop;
 use crate::gateway::Gateway;
+use crate::healing::Healing;
 use crate::metrics::Observed;
 use crate::rate::RateLimits;
 use crate::registry::{HomeTask, Registry, Serving};
@@ -78,13 +79,15 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .context("postgres.url")?;
     let redis = Redis::connect(&settings.redis)?;
     let registry = Arc::new(Registry::default());
+    let table = RouteTable::new(&redis);
     let routes = Routes::new(
-        RouteTable::new(&redis),
+        table.clone(),
         commands.clone(),
         Arc::clone(&registry),
         Arc::clone(&observed),
         settings.queue,
     );
+    let markers = Markers::new(&redis);
     let (keeper, state) = HomeKeeper::new(&redis, settings.home.clone());
     let serving = Serving::new(state);
     let (dead_sender, dead) = mpsc::channel(DEAD_WAITING);
@@ -118,6 +121,17 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     });
 
     lifecycle.spawn("home keeper", keeper.run(last.clone().cancelled_owned()));
+    let healing = Healing {
+        serving: serving.clone(),
+        markers,
+        table,
+        registry: Arc::clone(&registry),
+        observed: Arc::clone(&observed),
+        bound: settings.queue,
+        lease: settings.home.lease,
+        stop: last.clone(),
+    };
+    lifecycle.spawn("healing", healing.run());
     let home = HomeTask {
         serving: serving.clone(),
         consumer,

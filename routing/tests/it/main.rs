@@ -8,6 +8,7 @@
 
 mod homes;
 mod keeper;
+mod markers;
 mod outage;
 mod place;
 mod routes;

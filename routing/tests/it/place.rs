@@ -132,3 +132,14 @@ impl Process {
         self.task.await.unwrap();
     }
 }
+
+/// What Redis itself says to a command about one key of the test's.
+pub(crate) async fn ask<T: redis::FromRedisValue>(space: &Space, command: &str, key: &str) -> T {
+    let client = redis::Client::open(space.redis_url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    redis::cmd(command)
+        .arg(format!("{}{key}", space.key_prefix()))
+        .query_async(&mut connection)
+        .await
+        .unwrap()
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{Address, CloseCode, UserId};
-use routing::Held;
+use routing::{Held, Shard};
 use tokio::sync::oneshot;
 
 use crate::socket::{Bound, Item, Mailbox, Pushed};
@@ -115,6 +115,27 @@ impl Registry {
             mailbox.push(Item::Rebuild(*held), bound);
         }
         sessions.addresses.len()
+    }
+
+    /// Tells one session that its route was lost; false when it is not here any more.
+    pub fn rebuild_one(&self, address: Address, held: &Held, bound: Bound) -> bool {
+        let sessions = self.read();
+        let Some(mailbox) = sessions.addresses.get(&address) else {
+            return false;
+        };
+        mailbox.push(Item::Rebuild(*held), bound) == Pushed::Queued
+    }
+
+    /// Who is here whose routes are in shards that are `wanted`: users with their sessions.
+    pub fn in_shards(&self, wanted: impl Fn(Shard) -> bool) -> Vec<(UserId, Vec<Address>)> {
+        let sessions = self.read();
+        let addresses = |slots: &Vec<Slot>| slots.iter().map(|slot| slot.address).collect();
+        sessions
+            .users
+            .iter()
+            .filter(|(user, _)| wanted(Shard::of(**user)))
+            .map(|(user, slots)| (*user, addresses(slots)))
+            .collect()
     }
 
     /// Tells every session to come back within a time, each at a moment of its own.

@@ -8,7 +8,7 @@ use protocol::{
     Command, DeliveryHeaders, Event, EventKind, Lane, MessageId, Role, RoomId, RoomKind, Seq,
     ServerFrame, UserId,
 };
-use routing::{Redis, RedisSettings, Route, RouteTable};
+use routing::{Markers, Redis, RedisSettings, Route, RouteTable};
 use service::kafka::{Consumer, Feed, Outgoing, Producer, Topics};
 use store::{Batch, Claim, LaneAdvance, StayOpened, Store};
 
@@ -20,6 +20,7 @@ pub(crate) struct Desk {
     producer: Producer,
     topics: Topics,
     pub(crate) routes: RouteTable,
+    redis: Redis,
     lanes: Vec<Feed>,
     heads: HashMap<i64, i64>,
 }
@@ -50,16 +51,23 @@ impl Desk {
         let redis = Redis::connect(&RedisSettings {
             url: house.space.redis_url().to_owned(),
             key_prefix: house.space.key_prefix(),
-        });
+        })
+        .unwrap();
         Self {
             store: house.store.clone(),
             claim: claim.unwrap().expect("the lane is free"),
             producer: Producer::start(&house.kafka, "desk", Duration::from_secs(5)).unwrap(),
             topics,
-            routes: RouteTable::new(&redis.unwrap()),
+            routes: RouteTable::new(&redis),
+            redis,
             lanes,
             heads: HashMap::new(),
         }
+    }
+
+    /// Another process's view of the markers.
+    pub(crate) fn markers(&self) -> Markers {
+        Markers::new(&self.redis)
     }
 
     async fn append(&mut self, events: Vec<Event>, opened: Vec<StayOpened>) {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::house::House;
+use crate::desk::user;
+use crate::house::{House, until};
 
 /// What heals "in seconds": far below the 60 s after which the first audit comes.
 const SECONDS: Duration = Duration::from_secs(15);
@@ -53,4 +54,67 @@ async fn i4_a_flushed_redis_is_rebuilt_under_the_sessions() {
     let event = desk.store(1, ann, &["after"]).await.remove(0);
     desk.send(after.home, &event, &[ann]).await;
     assert_eq!(phone.next().await["seq"], 3);
+}
+
+/// I4: one route is deleted behind everybody's back, marker and home stay: it is looked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn i4_one_lost_route_is_found_in_seconds() {
+    let house = House::new().await;
+    let mut desk = house.desk().await;
+    let lease = [("SWITCHBOARD_WAS_HOME_LEASE", "1s")];
+    let gateway = house.gateway("was-0", &lease).await;
+    let (ann, _) = gateway.token("ann").await;
+    desk.create(1, &[ann]).await;
+    let mut phone = gateway.session("ann", "phone", &[(1, 1)]).await;
+    let before = desk.routes_of(ann, 1).await[0];
+
+    let begun = Instant::now();
+    forget(&house, &format!("route:*:{ann}")).await;
+    desk.store(1, ann, &["meanwhile"]).await;
+    until("the route", || async {
+        match desk.routes.current(&[user(ann)]).await {
+            Ok(found) if *found[0] == [before] => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    assert_eq!(phone.next().await["seq"], 2);
+    assert!(begun.elapsed() < SECONDS);
+    assert_eq!(gateway.metric("was_rebuilds_total").await, 0);
+    assert_eq!(gateway.metric("was_routes_restored_total").await, 0);
+    assert_eq!(gateway.metric("was_route_shards_lost_total").await, 0);
+}
+
+/// Trap 17, I4: a shard has lost its memory, the home has not. Whoever is the first to find the marker
+/// missing sets it anew: the gateway notices, also if it was another.
+#[tokio::test(flavor = "multi_thread")]
+async fn trap_17_i4_a_shard_that_was_lost_is_written_again() {
+    let house = House::new().await;
+    let mut desk = house.desk().await;
+    let gateway = house.gateway("was-0", &[]).await;
+    let (ann, _) = gateway.token("ann").await;
+    desk.create(1, &[ann]).await;
+    let _phone = gateway.session("ann", "phone", &[(1, 1)]).await;
+    let before = desk.routes_of(ann, 1).await[0];
+    let mut others = desk.markers();
+    others.look(Duration::from_secs(2)).await.unwrap();
+
+    let shard = routing::Shard::of(user(ann));
+    forget(&house, &format!("route:{shard}*")).await;
+    let lost = others.look(Duration::from_secs(2)).await.unwrap();
+    assert_eq!(lost, [shard]);
+    until("noticed", || async {
+        match gateway.metric("was_route_shards_lost_total").await {
+            1 => Ok(()),
+            other => Err(other.to_string()),
+        }
+    })
+    .await;
+    until("the route", || async {
+        match desk.routes.current(&[user(ann)]).await {
+            Ok(found) if *found[0] == [before] => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
 }

@@ -1,0 +1,109 @@
+//! Notices that routes of sessions here are gone, and has them written again: those of a whole shard
+//! by its marker, a single one by looking for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::UserId;
+use routing::{Held, Markers, RouteTable, RoutingError};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Observed;
+use crate::registry::{Registry, Serving};
+use crate::socket::Bound;
+
+/// Looks at the markers to a lease: as often as the home is renewed.
+const LOOKS_PER_LEASE: u32 = 4;
+/// Looks until every route was looked for: four leases, 8 s by default. At each of them the routes in
+/// one shard of so many are read: of 50,000 users some 3,000.
+const LOOKS_PER_ROUND: u32 = 16;
+/// Users whose routes are read together.
+const TOGETHER: usize = 500;
+
+/// The task that notices.
+pub struct Healing {
+    /// The home that routes lead to.
+    pub serving: Serving,
+    /// The markers, as known here.
+    pub markers: Markers,
+    /// The routes.
+    pub table: RouteTable,
+    /// Whose routes they are.
+    pub registry: Arc<Registry>,
+    /// Metrics.
+    pub observed: Arc<Observed>,
+    /// The mailboxes' bound.
+    pub bound: Bound,
+    /// The home's lease.
+    pub lease: Duration,
+    /// Ends the task.
+    pub stop: CancellationToken,
+}
+
+impl Healing {
+    /// Looks until stopped.
+    pub async fn run(mut self) {
+        let mut due = tokio::time::interval(self.lease / LOOKS_PER_LEASE);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut looks = 0;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = due.tick() => {}
+            }
+            // While Redis is away nothing is found out; what is known of the markers stays.
+            if let Err(error) = self.look(looks % LOOKS_PER_ROUND).await {
+                self.observed.route_errors.inc();
+                tracing::debug!(
+                    error = service::lifecycle::chain(&error),
+                    "markers and routes"
+                );
+            }
+            looks += 1;
+        }
+    }
+
+    async fn look(&mut self, part: u32) -> Result<(), RoutingError> {
+        let lost = self.markers.look(self.lease).await?;
+        // Without a home there are no routes to be written; the next claim writes all of them.
+        let Some(held) = self.serving.held() else {
+            return Ok(());
+        };
+        if !lost.is_empty() {
+            let here = self.registry.in_shards(|shard| lost.contains(&shard));
+            let sessions = here.iter().flat_map(|(_, sessions)| sessions);
+            let told = sessions
+                .filter(|session| self.registry.rebuild_one(**session, &held, self.bound))
+                .count();
+            if told > 0 {
+                self.observed.shards_lost.inc_by(lost.len() as u64);
+                tracing::warn!(shards = lost.len(), sessions = told, "routes were lost");
+            }
+        }
+        self.search(part, &held).await
+    }
+
+    /// Looks for the routes of a part of the sessions. One that is being written right now is not
+    /// found either: then it is written twice.
+    async fn search(&self, part: u32, held: &Held) -> Result<(), RoutingError> {
+        let here = self
+            .registry
+            .in_shards(|shard| u32::from(shard.number()) % LOOKS_PER_ROUND == part);
+        for here in here.chunks(TOGETHER) {
+            let users: Vec<UserId> = here.iter().map(|(user, _)| *user).collect();
+            let found = self.table.current(&users).await?;
+            for ((_, sessions), routes) in here.iter().zip(found) {
+                for session in sessions {
+                    let stands = routes.iter().any(|route| {
+                        (route.session, route.home, route.incarnation)
+                            == (*session, held.home, held.incarnation)
+                    });
+                    if !stands {
+                        self.registry.rebuild_one(*session, held, self.bound);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
