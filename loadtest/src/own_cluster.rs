@@ -28,9 +28,10 @@ pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
     on(stack, demand, 2).await
 }
 
-/// The same to be broken: so many brokers, 3 gateways, 3 classifiers, and no other such stack on the machine meanwhile.
+/// The same to be broken: so many brokers, 3 gateways, 3 classifiers. It does not take the turn of the
+/// tests that break servers (`Stack::alone`): it lasts for many minutes.
 pub(crate) async fn start_to_break(demand: &Demand, brokers: usize) -> anyhow::Result<System> {
-    let stack = Stack::alone(stack::Options { brokers, dir: None })
+    let stack = Stack::start(stack::Options { brokers, dir: None })
         .await
         .context("start the servers")?;
     on(stack, demand, 3).await
