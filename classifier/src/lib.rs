@@ -7,6 +7,7 @@
 //! | [`pipeline`] | from a lane to the homes |
 //! | [`owner`] | which lanes are this process's |
 //! | [`signals`] | typing and read marks |
+//! | [`push`] | tells people who are not connected, through a webhook |
 //! | [`operator`], [`subcommands`] | what an operator asks from the command line |
 //! | [`ports`], [`adapters`] | Kafka, Postgres and Redis behind narrow traits, and the real ones |
 //! | [`settings`], [`setup`], [`serve`] | the program |
@@ -17,6 +18,7 @@ pub mod operator;
 pub mod owner;
 pub mod pipeline;
 pub mod ports;
+pub mod push;
 pub mod room;
 pub mod serve;
 pub mod settings;

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use classifier::settings::{ELSEWHERE, KEYS, Settings};
-use classifier::subcommands::SUBCOMMANDS;
-use classifier::{operator, serve, setup};
+use classifier::subcommands::{Command, SUBCOMMANDS};
+use classifier::{operator, push, serve, setup};
 use service::kafka::KafkaSettings;
 use service::program::{Action, Program, Work, main_with, print};
 use service::settings::AdminSettings;
@@ -12,7 +12,7 @@ use service::settings::AdminSettings;
 const PROGRAM: Program = Program {
     name: "classifier",
     about: "decides every command, stores it, and sends it to the homes of the recipients",
-    keys: &[KEYS, KafkaSettings::KEYS, AdminSettings::KEYS],
+    keys: &[KEYS, push::KEYS, KafkaSettings::KEYS, AdminSettings::KEYS],
     elsewhere: ELSEWHERE,
     setup: true,
 };
@@ -26,7 +26,10 @@ fn main() -> ExitCode {
             match work {
                 Work::Service(Action::Serve) => serve::run(settings).await?,
                 Work::Service(Action::Setup) => setup::run(&settings).await?,
-                Work::Command(order) => print(&operator::run(order, &settings).await?),
+                Work::Command(Command::Push) => push::run(settings).await?,
+                Work::Command(Command::Ask(order)) => {
+                    print(&operator::run(order, &settings).await?);
+                }
             }
             anyhow::Ok(())
         },

@@ -7,6 +7,8 @@ use service::kafka::KafkaSettings;
 use service::settings::{AdminSettings, Key, Values};
 use store::StoreSettings;
 
+use crate::push::PushSettings;
+
 /// Its keys, beside those of Kafka, the admin port and logs.
 pub const KEYS: &[Key] = &[
     Key::bare(
@@ -79,6 +81,8 @@ pub struct Settings {
     pub redis: RedisSettings,
     /// Health and metrics.
     pub admin: AdminSettings,
+    /// Where pushes go; none if it has no webhook.
+    pub push: Option<PushSettings>,
 }
 
 impl Settings {
@@ -117,6 +121,7 @@ impl Settings {
             store,
             redis,
             admin: AdminSettings::read(values),
+            push: PushSettings::read(values),
         }
     }
 }
@@ -151,10 +156,11 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
+    use crate::push;
 
     fn mistakes(args: &[&str]) -> String {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        let tables: &[&[Key]] = &[KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
+        let tables: &[&[Key]] = &[KEYS, push::KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
         let mut values = Values::load_from(tables, ELSEWHERE, args, []);
         let _ = Settings::read(&mut values);
         values
@@ -216,7 +222,7 @@ mod tests {
     /// A section that no program has is a typing error.
     #[test]
     fn a_section_of_nobody_is_unknown() {
-        let tables: &[&[Key]] = &[KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
+        let tables: &[&[Key]] = &[KEYS, push::KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
         let typo = [("SWITCHBOARD_CLIENT_URL".into(), "x".into())];
         let mut values = Values::load_from(tables, ELSEWHERE, Vec::new(), typo);
         let told = values.finish().err().map(|mistakes| mistakes.to_string());

@@ -3,6 +3,16 @@
 use service::program::{CommandOption, Given, Subcommand};
 
 use crate::operator::{Form, MAX_LETTERS, Order};
+use crate::push::{WEBHOOK_SECRET, WEBHOOK_URL};
+
+/// What one of them asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// Answer, and end.
+    Ask(Order),
+    /// Tell people who are not connected, until asked to stop.
+    Push,
+}
 
 /// What `dlq list` shows if it is not told how many.
 const LETTERS: usize = 20;
@@ -16,20 +26,20 @@ const PARTITION: CommandOption = valued("--partition", "P");
 const OFFSET: CommandOption = valued("--offset", "O");
 
 /// All of them.
-pub const SUBCOMMANDS: &[Subcommand<Order>] = &[
+pub const SUBCOMMANDS: &[Subcommand<Command>] = &[
     Subcommand {
         words: &["lanes"],
         options: &[JSON],
         needs: &[],
         about: "who owns which lane, and how far it is",
-        read: |given| Order::Lanes(form(given)),
+        read: |given| Command::Ask(Order::Lanes(form(given))),
     },
     Subcommand {
         words: &["homes"],
         options: &[JSON],
         needs: &[],
         about: "who owns which home, and how far it is read",
-        read: |given| Order::Homes(form(given)),
+        read: |given| Command::Ask(Order::Homes(form(given))),
     },
     Subcommand {
         words: &["dlq", "list"],
@@ -43,10 +53,14 @@ pub const SUBCOMMANDS: &[Subcommand<Order>] = &[
         options: &[PARTITION, OFFSET],
         needs: &[],
         about: "send a record of chat-dlq back to the topic that it came from",
-        read: |given| Order::Replay {
-            partition: given.must(PARTITION.name),
-            offset: given.must(OFFSET.name),
-        },
+        read: replay,
+    },
+    Subcommand {
+        words: &["push"],
+        options: &[],
+        needs: &[WEBHOOK_URL, WEBHOOK_SECRET],
+        about: "tell people who are not connected, through a webhook, until SIGTERM or SIGINT",
+        read: |_| Command::Push,
     },
 ];
 
@@ -64,11 +78,18 @@ fn form(given: &Given) -> Form {
     }
 }
 
-fn letters(given: &mut Given) -> Order {
+fn letters(given: &mut Given) -> Command {
     let limit = given.get(LIMIT.name).unwrap_or(LETTERS);
     if !(1..=MAX_LETTERS).contains(&limit) {
         given.mistake(format!("{} must be in 1..={MAX_LETTERS}", LIMIT.name));
     }
     let form = form(given);
-    Order::Letters { limit, form }
+    Command::Ask(Order::Letters { limit, form })
+}
+
+fn replay(given: &mut Given) -> Command {
+    Command::Ask(Order::Replay {
+        partition: given.must(PARTITION.name),
+        offset: given.must(OFFSET.name),
+    })
 }

@@ -8,4 +8,5 @@
 )]
 
 mod played;
+mod push;
 mod servers;

@@ -10,7 +10,8 @@ use protocol::{CommandKind, Role, RoomKind, Seq, ServerFrame, SignalKind};
 use serde_json::Value;
 use store::Store;
 
-use bench::{Bench, settings, user};
+pub(crate) use bench::settings;
+use bench::{Bench, user};
 
 fn say(text: &str) -> CommandKind {
     CommandKind::Message { body: text.into() }

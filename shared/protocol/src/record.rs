@@ -280,6 +280,8 @@ pub enum DlqReason {
     Unreadable,
     /// Made by the classifier, and refused by Kafka for good.
     Undeliverable,
+    /// A push that the webhook refused, or did not take in time.
+    GivenUp,
 }
 
 impl DlqReason {
@@ -292,6 +294,7 @@ impl DlqReason {
         Self::BadData,
         Self::Unreadable,
         Self::Undeliverable,
+        Self::GivenUp,
     ];
 
     /// As it stands in the header; also the label of its metric.
@@ -304,6 +307,7 @@ impl DlqReason {
             Self::BadData => "bad_data",
             Self::Unreadable => "unreadable",
             Self::Undeliverable => "undeliverable",
+            Self::GivenUp => "given_up",
         }
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn user(n: i64) -> UserId {
 }
 
 /// The settings of a classifier that works in this space.
-pub(super) fn settings(space: &Space) -> Settings {
+pub(crate) fn settings(space: &Space) -> Settings {
     Settings {
         name: "test".into(),
         workers: 1,
@@ -48,6 +48,7 @@ pub(super) fn settings(space: &Space) -> Settings {
         admin: AdminSettings {
             listen: ([127, 0, 0, 1], 0).into(),
         },
+        push: None,
     }
 }
 

@@ -1,0 +1,215 @@
+//! A `chat-push` of one test, its worker and its webhook.
+
+use std::ops::RangeInclusive;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use classifier::push::{self, PushMetrics, PushSettings};
+use classifier::settings::Settings;
+use protocol::{Home, PushRecord, RoomId, Seq, UserId, header};
+use routing::{Redis, Route, RouteTable};
+use service::clock::Clock;
+use service::kafka::{Admin, Consumer, Feed, Incoming, Outgoing, Producer, TopicSpec};
+use service::lifecycle::Lifecycle;
+use service::metrics::Metrics;
+use service::settings::Secret;
+use stack::{Space, Stack};
+use tokio::process::{Child, Command};
+use uuid::Uuid;
+
+use super::hook::Hook;
+use crate::servers::settings;
+
+pub(super) const SECRET: &str = "a secret that only the test knows, and long";
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+/// Nothing is given up in this time.
+pub(super) const QUICK: Duration = Duration::from_secs(600);
+/// Fewer than in earnest: partitions cost time to make.
+const PARTITIONS: i32 = 2;
+
+pub(super) fn user(id: i64) -> UserId {
+    UserId::new(id).unwrap()
+}
+
+pub(super) struct Bench {
+    pub(super) hook: Hook,
+    settings: Settings,
+    push: PushSettings,
+    producer: Producer,
+    space: Space,
+}
+
+/// A worker of this process.
+pub(super) struct Running {
+    lifecycle: Lifecycle,
+    metrics: PushMetrics,
+}
+
+impl Bench {
+    /// Gives up after so long; waits for nobody.
+    pub(super) async fn new(give_up: Duration) -> Self {
+        Self::waiting(give_up, Duration::ZERO).await
+    }
+
+    pub(super) async fn waiting(give_up: Duration, wait: Duration) -> Self {
+        let space = Stack::shared().await.unwrap().space().await.unwrap();
+        let settings = settings(&space);
+        let topics = settings.kafka.topics();
+        let topic = |name: &str, partitions: i32| TopicSpec {
+            name: name.to_owned(),
+            partitions: usize::try_from(partitions).unwrap(),
+            replication: 1,
+            configs: Vec::new(),
+        };
+        let admin = Admin::connect(&settings.kafka, PATIENCE).unwrap();
+        let specs = [topic(topics.push(), PARTITIONS), topic(topics.dlq(), 1)];
+        admin.ensure_topics(&specs).await.unwrap();
+        let hook = Hook::start().await;
+        let push = PushSettings {
+            url: format!("http://{}/push", hook.address).parse().unwrap(),
+            secret: Secret::new(SECRET),
+            wait,
+            timeout: Duration::from_millis(500),
+            give_up,
+            concurrency: 4,
+            queue: 100,
+            batch: 50,
+        };
+        Self {
+            hook,
+            push,
+            producer: Producer::start(&settings.kafka, "test", PATIENCE).unwrap(),
+            settings,
+            space,
+        }
+    }
+
+    pub(super) async fn start(&self) -> Running {
+        let lifecycle = Lifecycle::new(Duration::from_secs(10));
+        let metrics = PushMetrics::new(&Metrics::new());
+        let started = push::start(
+            &lifecycle,
+            &self.settings,
+            &self.push,
+            metrics.clone(),
+            Clock::system(),
+        );
+        started.await.unwrap();
+        Running { lifecycle, metrics }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/push", self.hook.address)
+    }
+
+    /// `classifier push` with these settings of its webhook.
+    pub(super) fn program(&self, webhook: &[(&str, &str)]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_classifier"));
+        command.arg("push").envs(self.space.env());
+        for (name, value) in webhook {
+            command.env(format!("SWITCHBOARD_PUSH_WEBHOOK_{name}"), value);
+        }
+        command.env("SWITCHBOARD_PUSH_WAIT", "0").kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    pub(super) async fn connect(&self, user: UserId) {
+        let routes = RouteTable::new(&Redis::connect(&self.settings.redis).unwrap());
+        let route = Route {
+            home: Home(1),
+            incarnation: 1,
+            session: Uuid::new_v4(),
+        };
+        routes.write(user, "device", &route).await.unwrap();
+    }
+
+    /// Puts records for a user, as the classifier does.
+    pub(super) async fn put(&self, user: UserId, seqs: RangeInclusive<i64>) {
+        for seq in seqs {
+            let record = PushRecord {
+                user,
+                room: RoomId::new(7).unwrap(),
+                seq: Seq::new(seq).unwrap(),
+                sender: UserId::new(1).unwrap(),
+                preview: format!("message {seq}"),
+                at: Clock::system().wall_ms(),
+                check: false,
+            };
+            self.raw(user, serde_json::to_vec(&record).unwrap()).await;
+        }
+    }
+
+    pub(super) async fn garbage(&self, user: UserId) {
+        self.raw(user, b"\xffgarbage".to_vec()).await;
+    }
+
+    async fn raw(&self, user: UserId, payload: Vec<u8>) {
+        let record = Outgoing {
+            key: Some(Bytes::from(user.to_string())),
+            payload: Some(payload.into()),
+            ..Outgoing::to(self.settings.kafka.topics().push())
+        };
+        self.producer.send(&record).unwrap().await.unwrap();
+    }
+
+    /// How many records the group has behind it, in all partitions.
+    pub(super) async fn committed(&self) -> i64 {
+        let consumer = Consumer::start(&self.settings.kafka, "push", "test").unwrap();
+        let topics = self.settings.kafka.topics();
+        let mut sum = 0;
+        for partition in 0..PARTITIONS {
+            let committed = consumer.committed(topics.push(), partition, PATIENCE).await;
+            sum += committed.unwrap().unwrap_or(0);
+        }
+        sum
+    }
+
+    /// Reason and key of `n` dead letters; each says where it came from.
+    pub(super) async fn letters(&self, n: usize) -> Vec<(String, String)> {
+        let consumer = Consumer::start(&self.settings.kafka, "letters", "test").unwrap();
+        let topics = self.settings.kafka.topics();
+        let mut feed: Feed = consumer.add(topics.dlq(), 0, 0).unwrap();
+        let mut letters = Vec::new();
+        while letters.len() < n {
+            let letter = tokio::time::timeout(PATIENCE, feed.recv()).await;
+            let letter = letter
+                .unwrap_or_else(|_| panic!("{letters:?} of {n}"))
+                .unwrap();
+            let text = |letter: &Incoming, name| {
+                String::from_utf8(letter.header(name).unwrap().to_vec()).unwrap()
+            };
+            assert_eq!(text(&letter, header::ORIGIN_TOPIC), **topics.push());
+            letters.push((
+                text(&letter, header::REASON),
+                text(&letter, header::ORIGIN_KEY),
+            ));
+        }
+        letters
+    }
+}
+
+impl Running {
+    /// Waits until so many records have ended that way.
+    pub(super) async fn ended(&self, outcome: &str, n: u64) {
+        let began = Instant::now();
+        while self.metrics.records(outcome) < n {
+            let has = self.metrics.records(outcome);
+            assert!(began.elapsed() < PATIENCE, "{has} of {n} {outcome}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(self.metrics.records(outcome), n, "{outcome}");
+    }
+
+    /// The requests that were judged so.
+    pub(super) fn requests(&self, verdict: &str) -> u64 {
+        self.metrics.requests(verdict)
+    }
+
+    /// As SIGTERM; fails if a task failed or did not end.
+    pub(super) async fn stop(self) {
+        self.lifecycle.drain().cancel();
+        self.lifecycle.wait().await.unwrap();
+    }
+}
