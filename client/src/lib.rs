@@ -42,7 +42,7 @@ mod backoff;
 mod event;
 mod handle;
 mod options;
-mod outbox;
+pub mod outbox;
 mod outgoing;
 mod output;
 mod pace;

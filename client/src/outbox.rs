@@ -13,18 +13,18 @@ use crate::pace::Pace;
 
 /// A command that changes a room, as the client keeps it until it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pending {
+pub struct Pending {
     /// The room it is for.
-    pub(crate) room: RoomId,
+    pub room: RoomId,
     /// The id that stays the same over all resends.
-    pub(crate) id: MessageId,
+    pub id: MessageId,
     /// What it asks for.
-    pub(crate) ask: Ask,
+    pub ask: Ask,
 }
 
 /// What a pending command asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ask {
+pub enum Ask {
     /// A new message.
     Send {
         /// Its text.
@@ -46,11 +46,11 @@ pub(crate) enum Ask {
 
 /// A command that is to be written now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Due {
+pub struct Due {
     /// The command.
-    pub(crate) pending: Pending,
+    pub pending: Pending,
     /// Whether it was written before, on whatever connection.
-    pub(crate) retry: bool,
+    pub retry: bool,
 }
 
 #[derive(Debug)]
@@ -63,7 +63,7 @@ struct Entry {
 
 /// Pure: `now` is an argument, nothing is written here.
 #[derive(Debug)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     entries: VecDeque<Entry>,
     limit: usize,
     resend_after: Duration,
@@ -75,7 +75,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// At most `limit` commands; one that stays unanswered for `resend_after` is written again.
     #[must_use]
-    pub(crate) fn new(limit: usize, resend_after: Duration) -> Self {
+    pub fn new(limit: usize, resend_after: Duration) -> Self {
         Self {
             entries: VecDeque::new(),
             limit,
@@ -89,7 +89,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The command itself, when the outbox holds its limit.
-    pub(crate) fn push(&mut self, pending: Pending) -> Result<(), Pending> {
+    pub fn push(&mut self, pending: Pending) -> Result<(), Pending> {
         if self.entries.len() >= self.limit {
             return Err(pending);
         }
@@ -103,7 +103,7 @@ impl Outbox {
     }
 
     /// The answer came: true when the command was waiting for it.
-    pub(crate) fn settle(&mut self, id: MessageId) -> bool {
+    pub fn settle(&mut self, id: MessageId) -> bool {
         let Some(at) = self.entries.iter().position(|entry| entry.pending.id == id) else {
             return false;
         };
@@ -116,7 +116,7 @@ impl Outbox {
     }
 
     /// "Unknown": the command is written again after `wait`. True when it was waiting.
-    pub(crate) fn postpone(&mut self, id: MessageId, now: Instant, wait: Duration) -> bool {
+    pub fn postpone(&mut self, id: MessageId, now: Instant, wait: Duration) -> bool {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.pending.id == id) else {
             return false;
         };
@@ -129,7 +129,7 @@ impl Outbox {
 
     /// "Too fast": the command keeps its place, and neither it nor those behind it are written before `wait` is over.
     /// True when it was waiting.
-    pub(crate) fn hold(&mut self, id: MessageId, now: Instant, wait: Duration) -> bool {
+    pub fn hold(&mut self, id: MessageId, now: Instant, wait: Duration) -> bool {
         self.pace.hold(now + wait);
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.pending.id == id) else {
             return false;
@@ -141,7 +141,7 @@ impl Outbox {
     }
 
     /// A new connection: everything is to be written again, in the order it was given, as fast as this server allows.
-    pub(crate) fn reconnected(&mut self, now: Instant, per_second: u32, burst: u32) {
+    pub fn reconnected(&mut self, now: Instant, per_second: u32, burst: u32) {
         for entry in &mut self.entries {
             entry.due = None;
         }
@@ -150,7 +150,7 @@ impl Outbox {
     }
 
     /// Takes what is to be written at `now`; each is due again after the resend time. What the pace holds back stays due.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<Due> {
+    pub fn due(&mut self, now: Instant) -> Vec<Due> {
         let mut due = Vec::new();
         self.urgent = 0;
         for entry in &mut self.entries {
@@ -173,7 +173,7 @@ impl Outbox {
 
     /// When [`Outbox::due`] is to be asked again; none when nothing is waiting.
     #[must_use]
-    pub(crate) fn next_due(&self, now: Instant) -> Option<Instant> {
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let first = if self.urgent > 0 {
             Some(now)
         } else {
@@ -184,8 +184,14 @@ impl Outbox {
 
     /// How many commands wait for their answer.
     #[must_use]
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether every command is answered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 }
 

@@ -21,4 +21,4 @@ pub use connection::{Redis, RedisSettings, RoutingError};
 pub use homes::HomeTable;
 pub use keeper::{Held, HomeKeeper, HomeSettings, HomeState};
 pub use markers::{Markers, Shard};
-pub use routes::{BadRoute, ROUTE_CACHE, Restored, Route, RouteTable};
+pub use routes::{BadRoute, Cache, ROUTE_CACHE, Restored, Route, RouteTable};

@@ -14,9 +14,7 @@ use tracing::warn;
 use crate::connection::{Redis, RoutingError};
 use crate::markers::Shard;
 use crate::since_boot;
-use cache::Cache;
-
-pub use cache::ROUTE_CACHE;
+pub use cache::{Cache, ROUTE_CACHE};
 pub use route::{BadRoute, Route};
 
 /// Users asked for in one pipeline: large enough that a round trip is nothing beside it, small enough

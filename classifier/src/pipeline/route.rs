@@ -132,7 +132,8 @@ fn records(item: Item, homes: &HashMap<UserId, Vec<Home>>) -> Vec<Outgoing> {
     }
 }
 
-fn deliver(
+/// One record per home of the recipients, and a push for each who has none.
+pub fn deliver(
     event: &Event,
     recipients: &[UserId],
     homes: &HashMap<UserId, Vec<Home>>,

@@ -20,7 +20,7 @@ const GENERATION: usize = 100_000;
 /// Two generations of answers. New ones go into the young one; when it is full, or as old as an
 /// answer may be, it becomes the old one and what was old is forgotten at once. So the cache is
 /// bounded without a list of who was used last.
-pub(super) struct Cache {
+pub struct Cache {
     young: HashMap<UserId, Answer>,
     old: HashMap<UserId, Answer>,
     young_since: Duration,
@@ -32,9 +32,16 @@ struct Answer {
     issued: Duration,
 }
 
-impl Cache {
-    pub(super) fn new() -> Self {
+impl Default for Cache {
+    fn default() -> Self {
         Self::with_generation(GENERATION)
+    }
+}
+
+impl Cache {
+    /// Empty.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     fn with_generation(generation: usize) -> Self {
@@ -47,7 +54,7 @@ impl Cache {
     }
 
     /// An answer that may still be used at `now`.
-    pub(super) fn get(&self, user: UserId, now: Duration) -> Option<Arc<[Route]>> {
+    pub fn get(&self, user: UserId, now: Duration) -> Option<Arc<[Route]>> {
         let answer = self.young.get(&user).or_else(|| self.old.get(&user))?;
         let age = now.checked_sub(answer.issued)?;
         (age < ROUTE_CACHE).then(|| Arc::clone(&answer.routes))
@@ -55,7 +62,7 @@ impl Cache {
 
     /// Keeps an answer whose read was issued at `issued`. Answers may come out of order: the one that
     /// was asked for later wins.
-    pub(super) fn put(&mut self, user: UserId, routes: Arc<[Route]>, issued: Duration) {
+    pub fn put(&mut self, user: UserId, routes: Arc<[Route]>, issued: Duration) {
         let full = self.young.len() >= self.generation && !self.young.contains_key(&user);
         if full || issued >= self.young_since + ROUTE_CACHE {
             self.old = mem::take(&mut self.young);
