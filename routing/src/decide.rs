@@ -7,6 +7,7 @@
 //!
 //! I7: nobody else's partition moves when one comes or goes.
 
+mod grace;
 mod one;
 mod share;
 
@@ -17,6 +18,8 @@ mod simulation;
 
 use std::fmt;
 use std::time::Duration;
+
+pub use grace::{decide_in_grace, is_former};
 
 /// All that the store says about one kind of partition.
 #[derive(Debug, Clone)]

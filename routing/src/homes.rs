@@ -22,6 +22,13 @@ pub struct HomeTable {
     scripts: Arc<Scripts>,
 }
 
+/// What a heartbeat brings back.
+pub(crate) struct Heard {
+    pub(crate) table: Table<Home>,
+    /// How long only former holders may claim; zero when the grace does not run.
+    pub(crate) grace_left: Duration,
+}
+
 struct Scripts {
     heartbeat: Script,
     claim: Script,
@@ -58,14 +65,36 @@ impl HomeTable {
         incarnation: i64,
         lease: Duration,
     ) -> Result<Table<Home>, RoutingError> {
+        let heard = self.hear(owner, incarnation, lease, false).await?;
+        Ok(heard.table)
+    }
+
+    /// As [`HomeTable::heartbeat`], from a process that wants a home or has one: it is heard, and hears
+    /// whether the grace runs.
+    pub(crate) async fn take_part(
+        &self,
+        owner: &str,
+        incarnation: i64,
+        lease: Duration,
+    ) -> Result<Heard, RoutingError> {
+        self.hear(owner, incarnation, lease, true).await
+    }
+
+    async fn hear(
+        &self,
+        owner: &str,
+        incarnation: i64,
+        lease: Duration,
+        takes_part: bool,
+    ) -> Result<Heard, RoutingError> {
         let read_at = since_boot();
-        let rows: Vec<(i32, i64, u64, String)> = self
+        let (grace_left, rows): (u64, Vec<(i32, i64, u64, String)>) = self
             .redis
             .run_for_lease(
                 "renew a home",
                 &self.scripts.heartbeat,
                 &self.key,
-                (owner, incarnation, lease_ms(lease)),
+                (owner, incarnation, lease_ms(lease), u8::from(takes_part)),
             )
             .await?;
         let mut rows: HashMap<i32, _> = rows.into_iter().map(|row| (row.0, row)).collect();
@@ -83,10 +112,13 @@ impl HomeTable {
                 ttl_left: Duration::ZERO,
             },
         });
-        Ok(Table {
-            read_at,
-            members: Vec::new(),
-            slots: slots.collect(),
+        Ok(Heard {
+            table: Table {
+                read_at,
+                members: Vec::new(),
+                slots: slots.collect(),
+            },
+            grace_left: Duration::from_millis(grace_left),
         })
     }
 
@@ -102,13 +134,36 @@ impl HomeTable {
         known: i64,
         lease: Duration,
     ) -> Result<Option<i64>, RoutingError> {
+        self.take(home, owner, known, lease, false).await
+    }
+
+    /// As [`HomeTable::claim`], for one that never had the home: `None` also while its former holder
+    /// may be about to return to it.
+    pub(crate) async fn claim_as_newcomer(
+        &self,
+        home: Home,
+        owner: &str,
+        known: i64,
+        lease: Duration,
+    ) -> Result<Option<i64>, RoutingError> {
+        self.take(home, owner, known, lease, true).await
+    }
+
+    async fn take(
+        &self,
+        home: Home,
+        owner: &str,
+        known: i64,
+        lease: Duration,
+        newcomer: bool,
+    ) -> Result<Option<i64>, RoutingError> {
         let incarnation: i64 = self
             .redis
             .run_for_lease(
                 "claim a home",
                 &self.scripts.claim,
                 &self.key,
-                (home.0, owner, known, lease_ms(lease)),
+                (home.0, owner, known, lease_ms(lease), u8::from(newcomer)),
             )
             .await?;
         Ok((incarnation > 0).then_some(incarnation))

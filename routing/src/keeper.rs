@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::connection::{Redis, RoutingError};
-use crate::decide::{Action, Me, Table, Want, decide};
-use crate::homes::HomeTable;
+use crate::decide::{Action, Me, Table, Want, decide, decide_in_grace, is_former};
+use crate::homes::{Heard, HomeTable};
 use crate::since_boot;
 
 /// Renewals to a lease: three may fail before it is lost.
@@ -18,6 +18,9 @@ const BEATS_PER_LEASE: u32 = 4;
 
 /// How soon to ask again after a failure or a lost race for a home.
 const AGAIN: Duration = Duration::from_millis(50);
+
+/// Why a newcomer waits though homes are free.
+const GRACE: &str = "the table of homes is new or was silent: those who had one come first";
 
 /// What a process needs to say to be given a home.
 #[derive(Debug, Clone)]
@@ -122,7 +125,7 @@ impl HomeKeeper {
     async fn beat(&mut self) -> Duration {
         let issued = since_boot();
         let incarnation = self.held.map_or(0, |held| held.incarnation);
-        let heartbeat = self.table.heartbeat(&self.name, incarnation, self.lease);
+        let heartbeat = self.table.take_part(&self.name, incarnation, self.lease);
         let answer = match self.held {
             // A Redis that is slow to fail must not hide that the lease has run out meanwhile.
             Some(held) if held.is_live(issued) => {
@@ -131,7 +134,7 @@ impl HomeKeeper {
             _ => Ok(heartbeat.await),
         };
         match answer {
-            Ok(Ok(table)) => self.judge(&table).await,
+            Ok(Ok(heard)) => self.judge(&heard).await,
             Ok(Err(error)) => self.unheard(Some(error)),
             Err(_elapsed) => self.unheard(None),
         }
@@ -149,7 +152,8 @@ impl HomeKeeper {
         AGAIN
     }
 
-    async fn judge(&mut self, table: &Table<Home>) -> Duration {
+    async fn judge(&mut self, heard: &Heard) -> Duration {
+        let table = &heard.table;
         if let Some(held) = self.held {
             let stands = table.slots.iter().any(|slot| {
                 slot.partition == held.home
@@ -174,24 +178,39 @@ impl HomeKeeper {
                 preferred: self.had.or_else(|| ordinal_home(&self.name)),
             },
         };
-        let actions = decide(table, &me, since_boot());
+        let now = since_boot();
+        let grace_left = heard.grace_left.saturating_sub(now - table.read_at);
+        let actions = if grace_left.is_zero() {
+            decide(table, &me, now)
+        } else {
+            decide_in_grace(table, &me, self.had, now)
+        };
         let Some(Action::Claim(home)) = actions.first().copied() else {
             self.tell(HomeState::Waiting {
-                reason: self.why_none(table),
+                reason: if grace_left.is_zero() {
+                    self.why_none(table)
+                } else {
+                    GRACE.to_owned()
+                },
             });
             return self.lease / BEATS_PER_LEASE;
         };
+        let newcomer = !is_former(table, &me, self.had, home);
         let issued = since_boot();
-        let claim = self
-            .table
-            .claim(home, &self.name, self.highest, self.lease)
-            .await;
+        let (name, highest, lease) = (&self.name, self.highest, self.lease);
+        let claim = if newcomer {
+            self.table
+                .claim_as_newcomer(home, name, highest, lease)
+                .await
+        } else {
+            self.table.claim(home, name, highest, lease).await
+        };
         match claim {
             Ok(Some(incarnation)) => {
                 self.hold(home, incarnation, issued);
                 self.lease / BEATS_PER_LEASE
             }
-            // Another was faster; the table says what is left.
+            // Another was faster, or the grace has begun; the table says what is left.
             Ok(None) => AGAIN,
             Err(error) => self.unheard(Some(error)),
         }

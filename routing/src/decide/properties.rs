@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Action, Me, Member, Slot, Table, Want, decide};
+use super::{Action, Me, Member, Slot, Table, Want, decide, decide_in_grace, is_former};
 
 const NOW: Duration = Duration::from_secs(100);
 const LIVE: Duration = Duration::from_secs(2);
@@ -184,6 +184,54 @@ proptest! {
                 actions(&listed, member, Want::Share),
                 actions(&turned, member, Want::Share)
             );
+        }
+    }
+
+    /// Trap 9: while the grace runs every claim is a former holder's, by the table or by its own memory;
+    /// a former holder is held up by nothing but another live owner.
+    #[test]
+    fn trap_9_in_grace_only_former_holders_claim(
+        (members, mut owners) in worlds(),
+        ended in prop::collection::vec(any::<bool>(), 70),
+        had in proptest::option::of(0_usize..70),
+        ordinal in proptest::option::of(0_usize..70),
+        forgotten: bool,
+    ) {
+        if forgotten {
+            owners.fill(None);
+        }
+        let mut seen = table(&members, &owners);
+        for (slot, ended) in seen.slots.iter_mut().zip(ended) {
+            if ended {
+                slot.ttl_left = Duration::ZERO;
+            }
+        }
+        for &member in &members {
+            let name = name(member);
+            let me = Me {
+                name: &name,
+                held: &[],
+                highest: i64::from(had.is_some()),
+                want: Want::One { preferred: had.or(ordinal) },
+            };
+            let graced = decide_in_grace(&seen, &me, had, NOW);
+            let row = |p: usize| seen.slots.iter().find(|slot| slot.partition == p);
+            for action in &graced {
+                let Action::Claim(p) = *action else { panic!("{action:?}") };
+                let by_table = row(p).unwrap().owner.as_deref() == Some(&*name);
+                prop_assert!(by_table || had == Some(p));
+            }
+            // Forgotten by the table, remembered by itself: it returns at once.
+            let returns = had.and_then(row).filter(|slot| slot.ttl_left.is_zero());
+            if let (true, Some(slot)) = (forgotten, returns) {
+                prop_assert_eq!(&graced, &[Action::Claim(slot.partition)]);
+            }
+            // And it never does what it would not do otherwise.
+            let free = decide(&seen, &me, NOW);
+            prop_assert!(graced.is_empty() || graced == free);
+            if let Some(Action::Claim(p)) = free.first() {
+                prop_assert_eq!(is_former(&seen, &me, had, *p), !graced.is_empty());
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Action, Me, Member, Slot, Table, Want, decide};
+use super::{Action, Me, Member, Slot, Table, Want, decide, decide_in_grace, is_former};
 
 const STEP: u64 = 10;
 const LEASE: u64 = 2_000;
@@ -38,7 +38,10 @@ struct Lease {
 struct Process {
     held: BTreeMap<usize, (i64, u64)>,
     highest: i64,
-    seen: Option<Table<usize>>,
+    /// The partition claimed last.
+    had: Option<usize>,
+    /// A table, and whether the grace ran when it was read.
+    seen: Option<(Table<usize>, bool)>,
     wakes: u64,
 }
 
@@ -53,6 +56,9 @@ struct World {
     now: u64,
     leases: Vec<Lease>,
     heard: BTreeMap<usize, u64>,
+    /// When anybody was heard last, and until when the grace runs.
+    heard_at: u64,
+    grace_until: u64,
     processes: BTreeMap<usize, Process>,
     chance: Chance,
     trace: Vec<(u64, usize, Action<usize>)>,
@@ -69,6 +75,8 @@ impl World {
             now: 1_000_000,
             leases: vec![Lease::default(); partitions],
             heard: BTreeMap::new(),
+            heard_at: 0,
+            grace_until: 0,
             processes: BTreeMap::new(),
             chance: Chance(seed),
             trace: Vec::new(),
@@ -83,6 +91,7 @@ impl World {
         let process = Process {
             held: BTreeMap::new(),
             highest: 0,
+            had: None,
             seen: None,
             wakes: self.now + self.chance.below(BEAT),
         };
@@ -90,7 +99,12 @@ impl World {
     }
 
     /// One atomic call of the store: renew what is still the caller's, and read everything.
-    fn heartbeat(&mut self, member: usize) -> Table<usize> {
+    fn heartbeat(&mut self, member: usize) -> (Table<usize>, bool) {
+        // Lanes lie in Postgres, which does not come back without its memory.
+        if self.kind == Kind::Homes && self.now - self.heard_at > LEASE / 2 {
+            self.grace_until = self.now + LEASE;
+        }
+        self.heard_at = self.now;
         self.heard.insert(member, self.now + LEASE);
         let process = self.processes.get_mut(&member).unwrap();
         process.held.retain(|partition, (claim, until)| {
@@ -104,7 +118,7 @@ impl World {
             false
         });
         let left = |until: u64| Duration::from_millis(until.saturating_sub(self.now));
-        Table {
+        let table = Table {
             read_at: Duration::from_millis(self.now),
             members: self
                 .heard
@@ -125,11 +139,20 @@ impl World {
                     ttl_left: left(lease.until),
                 })
                 .collect(),
-        }
+        };
+        (table, self.grace_until > self.now)
+    }
+
+    /// The store is emptied, and everybody who runs goes on.
+    fn forget(&mut self) {
+        self.leases.fill(Lease::default());
+        self.heard.clear();
+        self.heard_at = 0;
+        self.grace_until = 0;
     }
 
     /// Carries out what the member decides on the table that it read a while ago.
-    fn act(&mut self, member: usize, seen: &Table<usize>) {
+    fn act(&mut self, member: usize, seen: &Table<usize>, grace: bool) {
         let process = self.processes.get_mut(&member).unwrap();
         let held: Vec<(usize, i64)> = process.held.iter().map(|(p, h)| (*p, h.0)).collect();
         let name = name(member);
@@ -139,12 +162,26 @@ impl World {
             highest: process.highest,
             want: match self.kind {
                 Kind::Lanes => Want::Share,
-                Kind::Homes => Want::One { preferred: None },
+                Kind::Homes => Want::One {
+                    preferred: process.had,
+                },
             },
         };
-        for action in decide(seen, &me, Duration::from_millis(self.now)) {
+        let now = Duration::from_millis(self.now);
+        let had = process.had;
+        let actions = if grace {
+            decide_in_grace(seen, &me, had, now)
+        } else {
+            decide(seen, &me, now)
+        };
+        let silent = self.heard_at == 0 || self.grace_until > self.now;
+        for action in actions {
             match action {
                 Action::Claim(p) => {
+                    let newcomer = self.kind == Kind::Homes && !is_former(seen, &me, had, p);
+                    if newcomer && silent {
+                        continue;
+                    }
                     let lease = &mut self.leases[p];
                     let replaced = process.highest > 0 && lease.claim > process.highest;
                     let foreign = lease.owner != Some(member) || replaced;
@@ -157,6 +194,7 @@ impl World {
                     lease.until = self.now + LEASE;
                     process.highest = process.highest.max(lease.claim);
                     process.held.insert(p, (lease.claim, lease.until));
+                    process.had = Some(p);
                 }
                 Action::Release(p) => {
                     assert_eq!(self.kind, Kind::Lanes, "a home is for life");
@@ -182,8 +220,8 @@ impl World {
         for member in due {
             let seen = self.processes.get_mut(&member).unwrap().seen.take();
             let pause = match seen {
-                Some(seen) => {
-                    self.act(member, &seen);
+                Some((seen, grace)) => {
+                    self.act(member, &seen, grace);
                     BEAT
                 }
                 None => {
@@ -308,6 +346,29 @@ proptest! {
         }
         world.run(2 * LEASE);
         prop_assert_eq!(world.owners(), owners);
+    }
+
+    /// Trap 9, I7: the store loses its memory while newcomers arrive. Whoever had a home has it again,
+    /// and the newcomers get what is left.
+    #[test]
+    fn trap_9_after_a_loss_of_memory_everyone_has_its_home_again(
+        seed: u64,
+        members in 1_usize..6,
+        newcomers in 1_usize..4,
+    ) {
+        let mut world = World::new(Kind::Homes, members + newcomers, members, seed);
+        world.run(4 * LEASE);
+        let before = world.owners();
+        world.forget();
+        for new in members..members + newcomers {
+            world.start(new);
+        }
+        world.run(4 * LEASE);
+        let after = world.owners();
+        for (before, after) in before.iter().zip(&after) {
+            prop_assert!(after.is_some(), "{:?}", after);
+            prop_assert!(before.is_none() || before == after);
+        }
     }
 
     /// A seed says everything: two runs of it are the same.

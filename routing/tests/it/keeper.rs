@@ -163,3 +163,24 @@ async fn i6_a_crowd_of_routes_costs_no_home() {
     assert!(!keeper.state.has_changed().unwrap(), "the home was lost");
     assert_eq!(keeper.held().await.incarnation, before.incarnation);
 }
+
+/// Trap 9: nobody was heard for a while, and every lease has ended. A newcomer waits for those who had
+/// a home before it takes one; they don't wait for it.
+#[tokio::test]
+async fn trap_9_after_a_silence_former_holders_come_first() {
+    let (_space, redis) = redis().await;
+    let mut a = Process::start(&redis, "a", 1);
+    let had = a.held().await;
+    a.kill().await;
+    let table = HomeTable::new(&redis, 1);
+    let read = || async { table.heartbeat("looker", 0, LEASE).await.unwrap().slots };
+    eventually("the end of a's lease", read, |slots| {
+        slots[0].ttl_left.is_zero()
+    })
+    .await;
+    let mut b = Process::start(&redis, "b", 1);
+    b.waiting("those who had one come first").await;
+    let mut a = Process::start(&redis, "a", 1);
+    assert_eq!(a.held().await.home, had.home);
+    b.waiting("held by others").await;
+}
