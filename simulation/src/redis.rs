@@ -1,0 +1,145 @@
+//! Redis as plain data: what the Lua scripts of `routing` do, each at one moment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::{Address, Home, UserId};
+use routing::Route;
+use routing::decide::{Slot, Table};
+
+/// How long a home's lease runs, in ms.
+pub const LEASE: u64 = 2_000;
+
+#[derive(Debug, Clone, Copy)]
+struct Lease {
+    owner: usize,
+    incarnation: i64,
+    until: u64,
+}
+
+/// The routes and the table of homes.
+#[derive(Debug, Default)]
+pub struct Redis {
+    routes: BTreeMap<UserId, BTreeMap<usize, Route>>,
+    homes: BTreeMap<Home, Lease>,
+    /// When its memory was lost last, in ms.
+    pub emptied: Option<u64>,
+}
+
+/// The name of the n-th gateway.
+pub fn gateway_name(n: usize) -> String {
+    format!("was-{n}")
+}
+
+impl Redis {
+    /// `home_heartbeat.lua`: renews one claim, answers with the table of `homes` homes.
+    pub fn heartbeat(&mut self, me: usize, incarnation: i64, homes: i32, now: u64) -> Table<Home> {
+        for lease in self.homes.values_mut() {
+            if (lease.owner, lease.incarnation) == (me, incarnation) && lease.until > now {
+                lease.until = now + LEASE;
+            }
+        }
+        let slots = (1..=homes).map(Home).map(|home| {
+            let lease = self.homes.get(&home);
+            Slot {
+                partition: home,
+                owner: lease.map(|lease| gateway_name(lease.owner)),
+                claim: lease.map_or(0, |lease| lease.incarnation),
+                ttl_left: Duration::from_millis(
+                    lease.map_or(0, |lease| lease.until.saturating_sub(now)),
+                ),
+            }
+        });
+        Table {
+            read_at: Duration::from_millis(now),
+            members: Vec::new(),
+            slots: slots.collect(),
+        }
+    }
+
+    /// `home_claim.lua`: the new incarnation, if nobody else holds the home.
+    pub fn claim(&mut self, home: Home, me: usize, known: i64, now: u64) -> Option<i64> {
+        let last = self.homes.get(&home).map_or(0, |lease| lease.incarnation);
+        if let Some(lease) = self.homes.get(&home) {
+            let foreign = lease.owner != me || known > 0 && lease.incarnation > known;
+            if foreign && lease.until > now {
+                return None;
+            }
+        }
+        let clock = i64::try_from(now).unwrap_or(i64::MAX - 1);
+        let incarnation = last.max(known).max(clock) + 1;
+        let lease = Lease {
+            owner: me,
+            incarnation,
+            until: now + LEASE,
+        };
+        self.homes.insert(home, lease);
+        Some(incarnation)
+    }
+
+    /// `home_release.lua`.
+    pub fn release(&mut self, home: Home, me: usize, incarnation: i64, now: u64) {
+        if let Some(lease) = self.homes.get_mut(&home)
+            && (lease.owner, lease.incarnation) == (me, incarnation)
+        {
+            lease.until = now;
+        }
+    }
+
+    /// `route_write.lua`: the route of a new session; answers with the one that it replaced.
+    pub fn write(&mut self, user: UserId, device: usize, route: Route) -> Option<Route> {
+        let older = self.routes.entry(user).or_default().insert(device, route);
+        older.filter(|older| older.session != route.session)
+    }
+
+    /// `route_restore.lua`: whether it had to be written, or which other session stands there.
+    pub fn restore(&mut self, user: UserId, device: usize, route: Route) -> Result<bool, Route> {
+        let routes = self.routes.entry(user).or_default();
+        match routes.get(&device) {
+            Some(there) if *there == route => Ok(false),
+            Some(there) if there.session != route.session => Err(*there),
+            _ => {
+                routes.insert(device, route);
+                Ok(true)
+            }
+        }
+    }
+
+    /// `route_remove.lua`: the session's own route, if it still stands.
+    pub fn remove(&mut self, user: UserId, device: usize, session: Address) {
+        if let Some(routes) = self.routes.get_mut(&user)
+            && routes
+                .get(&device)
+                .is_some_and(|route| route.session == session)
+        {
+            routes.remove(&device);
+        }
+    }
+
+    /// `route_prune.lua`: these very routes, whichever of them still stand.
+    pub fn prune(&mut self, user: UserId, dead: &[Route]) {
+        if let Some(routes) = self.routes.get_mut(&user) {
+            routes.retain(|_, route| !dead.contains(route));
+        }
+    }
+
+    /// All routes of a user, whatever they say.
+    pub fn forget(&mut self, user: UserId) {
+        self.routes.remove(&user);
+    }
+
+    /// The routes of a user.
+    pub fn routes(&self, user: UserId) -> Vec<Route> {
+        let routes = self.routes.get(&user);
+        routes
+            .map(|routes| routes.values().copied().collect())
+            .unwrap_or_default()
+    }
+
+    /// Its whole memory is lost.
+    pub fn empty(&mut self, now: u64) {
+        self.routes.clear();
+        self.homes.clear();
+        self.emptied = Some(now);
+    }
+}

@@ -1,0 +1,14 @@
+//! Rules that can be taken out, one at a time, to see that the simulation finds it.
+
+/// A rule that is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Without {
+    /// No session asks once more after the bound of the route cache (I4).
+    Settle,
+    /// The fence compares owner and epoch only, not `applied` (trap 15).
+    Applied,
+    /// What is at or below `applied` is answered and not routed again (trap 4).
+    Rerouting,
+    /// A route that a reader found dead is removed whatever stands there by then (trap 6).
+    Compare,
+}
