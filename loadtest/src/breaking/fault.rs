@@ -155,7 +155,8 @@ impl Fault {
         })
     }
 
-    /// How long the last messages may take at the end: a lost route is found by the audit, after 60–120 s.
+    /// How long the last messages may take at the end: a lost route is found by the audit at the latest, after
+    /// 60–120 s.
     pub(super) const fn patience(self) -> Duration {
         Duration::from_secs(match self {
             Self::RouteDeleted => 150,
