@@ -56,7 +56,10 @@ const MAY_USE: [(&str, &str); 10] = [
 fn metadata() -> Metadata {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     // A build downloads no crates of other platforms.
-    let platform = format!("--filter-platform={}-unknown-linux-gnu", std::env::consts::ARCH);
+    let platform = format!(
+        "--filter-platform={}-unknown-linux-gnu",
+        std::env::consts::ARCH
+    );
     MetadataCommand::new()
         .manifest_path(manifest)
         .other_options(vec!["--offline".to_owned(), platform])
