@@ -31,7 +31,7 @@ pub struct BenchArgs {
     #[arg(long, default_value_t = 20.0)]
     pub seconds: f64,
     /// Seconds at the same rate before it: until the broker's compiler has come to rest.
-    #[arg(long, default_value_t = 15.0)]
+    #[arg(long, default_value_t = 20.0)]
     pub warm_up: f64,
     /// Connections whose memory is measured.
     #[arg(long, default_value_t = 2_000)]
