@@ -1,9 +1,10 @@
 //! `loadtest`: the terminal client and the load runs.
 
-use std::process::ExitCode;
+use std::{fmt::Display, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use loadtest::{BenchArgs, BreakArgs, ChatArgs, IdleArgs, RunArgs};
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
 /// Chats, drives, counts and judges.
@@ -53,29 +54,17 @@ async fn work(task: Task) -> anyhow::Result<bool> {
         Task::Chat(args) => loadtest::chat(&args).await.map(|()| true),
         Task::Run(args) => {
             let report = loadtest::run(&args).await?;
-            tell(
-                args.json.as_deref(),
-                &report.to_string(),
-                &serde_json::to_string_pretty(&report)?,
-            )?;
+            tell(args.json.as_deref(), &report, &report)?;
             Ok(report.is_good())
         }
         Task::Idle(args) => {
             let report = loadtest::idle(&args).await?;
-            tell(
-                args.json.as_deref(),
-                &report.to_string(),
-                &serde_json::to_string_pretty(&report)?,
-            )?;
+            tell(args.json.as_deref(), &report, &report)?;
             Ok(true)
         }
         Task::Bench(args) => {
             let report = loadtest::bench(&args).await?;
-            tell(
-                args.json.as_deref(),
-                &report.to_string(),
-                &serde_json::to_string_pretty(&report)?,
-            )?;
+            tell(args.json.as_deref(), &report, &report)?;
             Ok(report.is_good())
         }
         Task::Break(args) => {
@@ -83,11 +72,7 @@ async fn work(task: Task) -> anyhow::Result<bool> {
             if let Some(file) = &args.html {
                 std::fs::write(file, report.page())?;
             }
-            tell(
-                args.json.as_deref(),
-                &report.to_string(),
-                &serde_json::to_string_pretty(&report.rows)?,
-            )?;
+            tell(args.json.as_deref(), &report, &report.rows)?;
             Ok(report.is_good())
         }
     }
@@ -95,9 +80,10 @@ async fn work(task: Task) -> anyhow::Result<bool> {
 
 /// Lines for people, unless stdout is asked to be the JSON.
 #[expect(clippy::print_stdout, reason = "the report is the result")]
-fn tell(json: Option<&std::path::Path>, words: &str, text: &str) -> anyhow::Result<()> {
+fn tell(json: Option<&Path>, words: &impl Display, data: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(data)?;
     match json {
-        Some(path) if path == std::path::Path::new("-") => println!("{text}"),
+        Some(path) if path == Path::new("-") => println!("{text}"),
         Some(path) => {
             std::fs::write(path, format!("{text}\n"))?;
             print!("{words}");
