@@ -216,7 +216,7 @@ pub struct PushRecord {
     pub room: RoomId,
     /// Which.
     pub seq: Seq,
-    /// Whose it is: the notification's first line names them, by the name they have when it is sent.
+    /// Whose it is. The notification carries the id; its receiver knows the name.
     pub sender: UserId,
     /// The beginning of the body, for its second.
     pub preview: String,
