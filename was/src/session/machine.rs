@@ -12,7 +12,7 @@ use super::order::{Order, Rooms};
 use super::rules::Rules;
 
 /// Where a session is on its way (docs/architecture.md, "Connecting").
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Phase {
     /// Open, no `hello` yet.
     Greeting,
@@ -32,8 +32,8 @@ pub enum Phase {
     Closing,
 }
 
-/// One session.
-#[derive(Debug)]
+/// One session; a value, so that a model can try every order of what happens to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Session {
     address: Address,
     phase: Phase,

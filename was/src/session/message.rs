@@ -79,7 +79,7 @@ pub enum Input {
 }
 
 /// Why a route is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Writing {
     /// For a new session: whoever had the device before is closed.
     First,
@@ -101,7 +101,7 @@ pub enum Written {
 }
 
 /// What a session asks: what is above these cursors.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Query {
     /// The number to answer with.
     pub number: u32,

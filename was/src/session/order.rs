@@ -8,7 +8,7 @@ use super::message::{Answer, Output, Query, RoomAnswer};
 use super::rules::Rules;
 
 /// A live frame that waits for an answer.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Held {
     room: RoomId,
     seq: Seq,
@@ -22,7 +22,7 @@ struct Held {
 const OTHERS: usize = 64;
 
 /// Which rooms a query is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rooms {
     /// Those that wait for it.
     Waiting,
@@ -31,7 +31,7 @@ pub enum Rooms {
 }
 
 /// The last seq per room, and what waits.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub struct Order {
     /// Sorted by room.
     known: Vec<(RoomId, Seq)>,
