@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use protocol::{
-    DeliveryHeaders, Event, EventKind, Home, MAX_RECIPIENTS_PER_RECORD, PushRecord, UserId,
-};
+use protocol::{DeliveryHeaders, Event, Home, MAX_RECIPIENTS_PER_RECORD, PushRecord, UserId};
 use tokio::sync::mpsc;
 
 use super::backoff::{Backoff, Stopped};
@@ -17,9 +14,6 @@ use super::decide::{Recipients, Step};
 use super::progress::Progress;
 use super::queue::{Queued, queue_all};
 use crate::ports::{Outgoing, Outside, Sink};
-
-/// The longest beginning of a body in a notification, in characters.
-const PREVIEW_CHARS: usize = 120;
 
 /// A batch that was committed; from here on it may be seen (I3).
 pub struct Committed {
@@ -171,24 +165,11 @@ pub fn deliver(
 }
 
 fn push(event: &Event, user: UserId) -> Outgoing {
-    let preview = match &event.kind {
-        EventKind::Message { body, .. } => body.chars().take(PREVIEW_CHARS).collect(),
-        other => other.word().to_owned(),
-    };
-    let record = PushRecord {
-        user,
-        room: event.room,
-        seq: event.seq,
-        sender: event.from,
-        preview,
-        at: event.at,
-        check: false,
-    };
+    let record = PushRecord::absent(user, event);
     Outgoing {
         sink: Sink::Push,
-        key: Some(Bytes::from(user.to_string())),
+        key: Some(record.key()),
         headers: Vec::new(),
-        // Texts and numbers only: nothing that JSON can't write.
-        payload: Some(Bytes::from(serde_json::to_vec(&record).unwrap_or_default())),
+        payload: Some(record.encode()),
     }
 }

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use protocol::{DlqReason, Home, PushRecord, UserId};
 use service::clock::Clock;
 use service::kafka::{FeedError, Incoming, ReadFeed};
@@ -18,8 +17,6 @@ use crate::ports::{Publish, Routes};
 
 /// Records whose users are looked up together.
 const TOGETHER: usize = 500;
-/// A record is a few ids and the beginning of a body: what is larger was not made here.
-const MAX_BYTES: usize = 64 * 1024;
 
 /// The reader of one partition.
 pub(super) struct Reader<F, R, P> {
@@ -170,12 +167,5 @@ fn passing(error: FeedError) -> Result<(), FeedError> {
 }
 
 fn decode(raw: &Incoming) -> Option<PushRecord> {
-    let payload = raw
-        .payload
-        .as_ref()
-        .filter(|bytes| bytes.len() <= MAX_BYTES)?;
-    let record: PushRecord = serde_json::from_slice(payload).ok()?;
-    // Under another key it is in no order with what else its user is told.
-    let key = raw.key.as_ref().map(Bytes::as_ref);
-    (key == Some(record.user.to_string().as_bytes())).then_some(record)
+    PushRecord::decode(raw.key.as_deref(), raw.payload.as_deref())
 }

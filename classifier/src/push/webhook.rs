@@ -114,13 +114,13 @@ impl Webhook {
 pub(super) fn body<'a>(user: UserId, pushes: impl Iterator<Item = &'a PushRecord>) -> Bytes {
     let messages: Vec<Value> = pushes
         .map(|push| {
-            json!({
-                "room": push.room,
-                "seq": push.seq,
-                "sender": push.sender,
-                "preview": push.preview,
-                "at": format_ms(push.at),
-            })
+            let mut message = json!({"room": push.room, "seq": push.seq});
+            if let Some(notice) = &push.notice {
+                message["sender"] = json!(notice.sender);
+                message["preview"] = json!(notice.preview);
+                message["at"] = json!(format_ms(notice.at));
+            }
+            message
         })
         .collect();
     Bytes::from(json!({"user": user, "messages": messages}).to_string())
@@ -189,10 +189,12 @@ mod tests {
             user: UserId::new(3).unwrap(),
             room: protocol::RoomId::new(7).unwrap(),
             seq: protocol::Seq::new(seq).unwrap(),
-            sender: UserId::new(1).unwrap(),
-            preview: "hi".into(),
-            at: 0,
             check: false,
+            notice: Some(protocol::Notice {
+                sender: UserId::new(1).unwrap(),
+                preview: "hi".into(),
+                at: 0,
+            }),
         };
         let body = body(UserId::new(3).unwrap(), [push(4), push(5)].iter());
         let read: Value = serde_json::from_slice(&body).unwrap();

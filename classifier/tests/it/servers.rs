@@ -36,7 +36,8 @@ async fn a_group_is_made_and_talks() {
     assert!(pushes.iter().all(|push| push.user == user(3)));
     for push in &pushes[1..] {
         let seq = push.seq.get();
-        assert_eq!(push.sender, user(1 + seq % 2), "of seq {seq}");
+        let sender = push.notice.as_ref().map(|notice| notice.sender);
+        assert_eq!(sender, Some(user(1 + seq % 2)), "of seq {seq}");
     }
     assert_eq!(bench.stored_seqs(user(1), room).await.len(), 21);
 }

@@ -11,6 +11,7 @@ mod id;
 mod lane;
 mod limits;
 mod outcome;
+mod push;
 mod record;
 mod rfc3339;
 
@@ -22,9 +23,10 @@ pub use id::{Address, Home, IdError, Lane, MAX_ID, MessageId, RoomId, Seq, UserI
 pub use lane::lane_of;
 pub use limits::{Limits, MAX_FRAME_BYTES, MAX_RECIPIENTS_PER_RECORD};
 pub use outcome::{CloseCode, ErrorCode, RejectCode};
+pub use push::{Notice, PushRecord};
 pub use record::{
-    Delivery, DeliveryHeaders, DlqReason, Header, PushRecord, RecordError, SignalKind,
-    SignalRecord, Target, header,
+    Delivery, DeliveryHeaders, DlqReason, Header, RecordError, SignalKind, SignalRecord, Target,
+    header,
 };
 pub use rfc3339::format_ms;
 

@@ -1,4 +1,4 @@
-//! Records of `chat-receive`, `chat-push`, `chat-signal` and `chat-dlq`.
+//! Records of `chat-receive`, `chat-signal` and `chat-dlq`.
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -205,26 +205,6 @@ fn users(bytes: &[u8]) -> Option<Vec<UserId>> {
         .chunks_exact(8)
         .map(|chunk| number(chunk).and_then(|n| UserId::new(n).ok()))
         .collect()
-}
-
-/// A value of `chat-push`; its key is the user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PushRecord {
-    /// Who was not connected.
-    pub user: UserId,
-    /// Where.
-    pub room: RoomId,
-    /// Which.
-    pub seq: Seq,
-    /// Whose it is. The notification carries the id; its receiver knows the name.
-    pub sender: UserId,
-    /// The beginning of the body, for its second.
-    pub preview: String,
-    /// When its gateway took the message, ms since 1970.
-    pub at: i64,
-    /// The routes could not be read: look the user up before pushing.
-    #[serde(default)]
-    pub check: bool,
 }
 
 /// A value of `chat-signal`: things without a seq.

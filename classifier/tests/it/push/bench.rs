@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use classifier::push::{self, PushMetrics, PushSettings};
 use classifier::settings::Settings;
-use protocol::{Home, PushRecord, RoomId, Seq, UserId, header};
+use protocol::{Home, Notice, PushRecord, RoomId, Seq, UserId, header};
 use routing::{Redis, Route, RouteTable};
 use service::clock::Clock;
 use service::kafka::{Admin, Consumer, Feed, Incoming, Outgoing, Producer, TopicSpec};
@@ -132,12 +132,14 @@ impl Bench {
                 user,
                 room: RoomId::new(7).unwrap(),
                 seq: Seq::new(seq).unwrap(),
-                sender: UserId::new(1).unwrap(),
-                preview: format!("message {seq}"),
-                at: Clock::system().wall_ms(),
                 check: false,
+                notice: Some(Notice {
+                    sender: UserId::new(1).unwrap(),
+                    preview: format!("message {seq}"),
+                    at: Clock::system().wall_ms(),
+                }),
             };
-            self.raw(user, serde_json::to_vec(&record).unwrap()).await;
+            self.raw(user, record.encode().to_vec()).await;
         }
     }
 
