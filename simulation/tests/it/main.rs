@@ -1,5 +1,7 @@
 //! Some hundred seeds, and that a seed says everything. What the runs check: I1, I2, I3, I5, I6, I7, I12.
 
+mod sessions;
+
 use std::thread;
 
 use simulation::{Without, run};
