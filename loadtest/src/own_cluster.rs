@@ -31,9 +31,12 @@ pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
 /// The same to be broken: so many brokers, 3 gateways, 3 classifiers. It does not take the turn of the
 /// tests that break servers (`Stack::alone`): it lasts for many minutes.
 pub(crate) async fn start_to_break(demand: &Demand, brokers: usize) -> anyhow::Result<System> {
-    let stack = Stack::start(stack::Options { brokers, dir: None })
-        .await
-        .context("start the servers")?;
+    let stack = Stack::start(stack::Options {
+        brokers,
+        ..stack::Options::default()
+    })
+    .await
+    .context("start the servers")?;
     on(stack, demand, 3).await
 }
 
@@ -44,8 +47,8 @@ async fn on(stack: Stack, demand: &Demand, classifiers: usize) -> anyhow::Result
         classifiers,
         lanes: LANES,
         homes: 64,
-        was_ports: Vec::new(),
         env: settings(demand),
+        ..ClusterOptions::default()
     };
     let cluster = Cluster::start(&space, options)
         .await

@@ -27,6 +27,8 @@ pub struct ClusterOptions {
     pub was: usize,
     /// Classifiers.
     pub classifiers: usize,
+    /// Push workers (`classifier push`); they need `SWITCHBOARD_PUSH_…` in [`ClusterOptions::env`].
+    pub pushers: usize,
     /// Partitions of `chat-send`.
     pub lanes: i32,
     /// Homes, beside the broadcast partition.
@@ -36,6 +38,8 @@ pub struct ClusterOptions {
     /// Further settings of all processes: `("SWITCHBOARD_…", value)`. Development tokens are on, signed with
     /// [`Space::token_secret`], if nothing else is said here.
     pub env: Vec<(String, String)>,
+    /// The same for single processes, by name (`was-1`): they stand above all others.
+    pub env_of: Vec<(String, Vec<(String, String)>)>,
 }
 
 impl Default for ClusterOptions {
@@ -44,11 +48,20 @@ impl Default for ClusterOptions {
         Self {
             was: 1,
             classifiers: 1,
+            pushers: 0,
             lanes: 2,
             homes: 4,
             was_ports: Vec::new(),
             env: Vec::new(),
+            env_of: Vec::new(),
         }
+    }
+}
+
+impl ClusterOptions {
+    fn env_of(&self, name: &str) -> impl Iterator<Item = (String, String)> {
+        let its = self.env_of.iter().filter(move |(of, _)| of == name);
+        its.flat_map(|(_, env)| env.iter().cloned())
     }
 }
 
@@ -84,11 +97,12 @@ impl Service {
     }
 }
 
-/// Gateways and classifiers that work together. Dropping it ends them.
+/// Gateways, classifiers and push workers that work together. Dropping it ends them.
 #[derive(Debug)]
 pub struct Cluster {
     was: Vec<Service>,
     classifiers: Vec<Service>,
+    pushers: Vec<Service>,
 }
 
 impl Cluster {
@@ -109,22 +123,16 @@ impl Cluster {
         env.extend(options.env.iter().cloned());
 
         setup(&env).await?;
-        let mut cluster = Self {
-            was: Vec::new(),
-            classifiers: Vec::new(),
+        let start = |kind: Kind, count: usize| -> Result<Vec<Service>> {
+            (1..=count)
+                .map(|number| service(space, kind, number, &options, &env))
+                .collect()
         };
-        for number in 1..=options.classifiers {
-            cluster
-                .classifiers
-                .push(service(space, "classifier", number, None, &env)?);
-        }
-        for number in 1..=options.was {
-            let port = options.was_ports.get(number - 1).copied();
-            let port = port.unwrap_or_else(ports::free_port);
-            cluster
-                .was
-                .push(service(space, "was", number, Some(port), &env)?);
-        }
+        let cluster = Self {
+            classifiers: start(Kind::Classifier, options.classifiers)?,
+            was: start(Kind::Was, options.was)?,
+            pushers: start(Kind::Pusher, options.pushers)?,
+        };
         for service in cluster.services() {
             service.ready().await?;
         }
@@ -167,7 +175,8 @@ impl Cluster {
 
     /// All processes.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
-        self.was.iter().chain(&self.classifiers)
+        let both = self.was.iter().chain(&self.classifiers);
+        both.chain(&self.pushers)
     }
 
     /// Asks all to end and waits until they have: gateways first, while somebody still answers them.
@@ -175,7 +184,7 @@ impl Cluster {
     /// # Errors
     /// When one still runs after 20 s.
     pub async fn stop(self) -> Result<()> {
-        for group in [&self.was, &self.classifiers] {
+        for group in [&self.was, &self.classifiers, &self.pushers] {
             for service in group.iter().filter(|service| service.is_running()) {
                 service.terminate();
             }
@@ -187,15 +196,39 @@ impl Cluster {
     }
 }
 
+/// A program and what it is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Was,
+    Classifier,
+    Pusher,
+}
+
+impl Kind {
+    /// Its name's beginning; program; argument.
+    const fn words(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Was => ("was", "was", "serve"),
+            Self::Classifier => ("classifier", "classifier", "serve"),
+            Self::Pusher => ("push", "classifier", "push"),
+        }
+    }
+}
+
 fn service(
     space: &Space,
-    program: &str,
+    kind: Kind,
     number: usize,
-    port: Option<u16>,
+    options: &ClusterOptions,
     env: &[(String, String)],
 ) -> Result<Service> {
-    let name = format!("{program}-{number}");
+    let (first, program, argument) = kind.words();
+    let name = format!("{first}-{number}");
     let admin_port = ports::free_port();
+    let port = (kind == Kind::Was).then(|| {
+        let wanted = options.was_ports.get(number - 1).copied();
+        wanted.unwrap_or_else(ports::free_port)
+    });
     let mut env = env.to_vec();
     if let Some(port) = port {
         env.push(("SWITCHBOARD_WAS_LISTEN".into(), format!("127.0.0.1:{port}")));
@@ -206,8 +239,9 @@ fn service(
         "SWITCHBOARD_ADMIN_LISTEN".into(),
         format!("127.0.0.1:{admin_port}"),
     ));
+    env.extend(options.env_of(&name));
     let server = Server::spawn(Plan {
-        command: vec![find(program)?.into(), "serve".into()],
+        command: vec![find(program)?.into(), argument.into()],
         wrapper: Vec::new(),
         env,
         log: space.dir().join(format!("{name}.log")),

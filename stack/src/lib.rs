@@ -9,6 +9,7 @@
 //! # Ok(()) }
 //! ```
 
+mod cable;
 mod cluster;
 mod error;
 mod folders;
@@ -17,6 +18,7 @@ mod install;
 mod ports;
 mod process;
 mod progress;
+mod proxy;
 mod ready;
 mod server;
 mod servers;
@@ -24,11 +26,13 @@ mod space;
 mod spawner;
 mod stack;
 
+pub use cable::Cable;
 pub use cluster::{Cluster, ClusterOptions, Service};
 pub use error::{Error, Result};
 pub use folders::{from_here, root};
 pub use ports::{claimable, free_port};
 pub use process::{raise_open_files, resident_bytes, resident_bytes_alone, signal_all};
+pub use proxy::Proxy;
 pub use server::Server;
 pub use space::Space;
 pub use stack::{Addresses, Options, Stack, VARIABLE};

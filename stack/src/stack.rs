@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::OnceCell, task};
 
 use crate::{
+    cable::Cable,
     error::{Error, Result},
     folders::{self, OwnFolder},
     install, ports,
@@ -30,6 +31,8 @@ pub struct Options {
     pub brokers: usize,
     /// The folder for data and logs; a fresh one under `target/stack` if not given.
     pub dir: Option<PathBuf>,
+    /// Processes whose network can be cut: each has a [`Cable`] of its own.
+    pub cables: usize,
 }
 
 impl Default for Options {
@@ -37,6 +40,7 @@ impl Default for Options {
         Self {
             brokers: 1,
             dir: None,
+            cables: 0,
         }
     }
 }
@@ -69,6 +73,7 @@ struct Own {
     kafka: Vec<Server>,
     postgres: Server,
     redis: Server,
+    cables: Vec<Cable>,
     // The order matters: the servers above end before their folder goes.
     folder: RemovedAtEnd,
     /// Held by a stack whose servers a test may stop.
@@ -246,6 +251,15 @@ impl Stack {
         &self.own().redis
     }
 
+    /// The cables that were asked for, from 0.
+    ///
+    /// # Panics
+    /// When another process started the servers.
+    #[must_use]
+    pub fn cables(&self) -> &[Cable] {
+        &self.own().cables
+    }
+
     /// All servers that this process started.
     #[must_use]
     pub fn servers(&self) -> Vec<&Server> {
@@ -268,8 +282,12 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         None => OwnFolder::make()?,
     };
     let dir = folder.path.clone();
-    let ports = kafka::free_ports(options.brokers);
+    let mut ports = kafka::free_ports(options.brokers);
     let (postgres_port, redis_port) = (ports::free_port(), ports::free_port());
+    // First: brokers have to know by which ports they are reached.
+    let cables = (0..options.cables)
+        .map(|_| lay_cable(&mut ports, postgres_port, redis_port))
+        .collect::<Result<Vec<Cable>>>()?;
     say(format!(
         "starting Kafka ({}), PostgreSQL and Redis",
         options.brokers
@@ -301,8 +319,22 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         kafka,
         postgres: postgres.server,
         redis,
+        cables,
         folder: RemovedAtEnd(folder),
         turn: None,
     };
     Ok((addresses, own))
+}
+
+/// Proxies before all servers, and a listener at each broker for who comes through them.
+fn lay_cable(brokers: &mut [kafka::Ports], postgres: u16, redis: u16) -> Result<Cable> {
+    let listens: Vec<u16> = brokers.iter().map(|_| ports::free_port()).collect();
+    let cable = Cable::before(&listens, postgres, redis)?;
+    for (number, (broker, listens)) in brokers.iter_mut().zip(listens).enumerate() {
+        broker.cables.push(kafka::Cabled {
+            listens,
+            advertises: cable.kafka(number).port(),
+        });
+    }
+    Ok(cable)
 }

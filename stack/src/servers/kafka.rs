@@ -20,11 +20,20 @@ use crate::{
     server::{Plan, Server},
 };
 
-/// The two listeners of one broker.
-#[derive(Debug, Clone, Copy)]
+/// The listeners of one broker.
+#[derive(Debug, Clone)]
 pub(crate) struct Ports {
     pub(crate) clients: u16,
     pub(crate) controller: u16,
+    /// For who comes through a proxy: one for each cable.
+    pub(crate) cables: Vec<Cabled>,
+}
+
+/// A listener that names a proxy as its address.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cabled {
+    pub(crate) listens: u16,
+    pub(crate) advertises: u16,
 }
 
 /// Writes settings and metadata (0.8 s each) of all brokers, then starts them.
@@ -39,7 +48,7 @@ pub(crate) fn start(installed: &Installed, dir: &Path, brokers: &[Ports]) -> Res
         let properties = home.join("server.properties");
         fs::write(
             &properties,
-            settings(node, *its, brokers, &home.join("data")),
+            settings(node, its, brokers, &home.join("data")),
         )
         .doing(|| format!("write {}", properties.display()))?;
         if !home.join("data").join("meta.properties").exists() {
@@ -123,7 +132,7 @@ fn cluster_id() -> String {
     id
 }
 
-fn settings(node: i32, its: Ports, brokers: &[Ports], data: &Path) -> String {
+fn settings(node: i32, its: &Ports, brokers: &[Ports], data: &Path) -> String {
     let voters: Vec<String> = (1..)
         .zip(brokers)
         .map(|(node, ports): (i32, _)| format!("{node}@127.0.0.1:{}", ports.controller))
@@ -133,14 +142,21 @@ fn settings(node: i32, its: Ports, brokers: &[Ports], data: &Path) -> String {
     let Ports {
         clients,
         controller,
+        cables,
     } = its;
+    let Listeners {
+        listeners,
+        protocols,
+        advertised,
+    } = Listeners::of(cables, *clients);
     format!(
         "process.roles=broker,controller\n\
          node.id={node}\n\
          controller.quorum.voters={voters}\n\
-         listeners=PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{clients},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
          controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
+         {advertised}\
          log.dirs={data}\n\
          auto.create.topics.enable=false\n\
          message.max.bytes=2097152\n\
@@ -165,6 +181,36 @@ fn settings(node: i32, its: Ports, brokers: &[Ports], data: &Path) -> String {
     )
 }
 
+/// What stands in the settings for cables; nothing without any.
+#[derive(Default)]
+struct Listeners {
+    listeners: String,
+    protocols: String,
+    advertised: String,
+}
+
+impl Listeners {
+    fn of(cables: &[Cabled], clients: u16) -> Self {
+        let mut all = Self::default();
+        if cables.is_empty() {
+            return all;
+        }
+        let mut advertised = format!("PLAINTEXT://127.0.0.1:{clients}");
+        for (number, cable) in (1..).zip(cables) {
+            let Cabled {
+                listens,
+                advertises,
+            } = cable;
+            let name = format!("CABLE{number}");
+            all.listeners += &format!(",{name}://127.0.0.1:{listens}");
+            all.protocols += &format!(",{name}:PLAINTEXT");
+            advertised += &format!(",{name}://127.0.0.1:{advertises}");
+        }
+        all.advertised = format!("advertised.listeners={advertised}\n");
+        all
+    }
+}
+
 /// How many copies of a partition so many brokers keep, and how many of them must have a record before it is acknowledged.
 pub(crate) fn copies(brokers: usize) -> (usize, usize) {
     let copies = brokers.min(3);
@@ -177,6 +223,7 @@ pub(crate) fn free_ports(brokers: usize) -> Vec<Ports> {
         .map(|_| Ports {
             clients: ports::free_port(),
             controller: ports::free_port(),
+            cables: Vec::new(),
         })
         .collect()
 }
@@ -209,8 +256,10 @@ mod tests {
         let ports = Ports {
             clients: 1,
             controller: 2,
+            cables: Vec::new(),
         };
-        for line in settings(1, ports, &[ports], Path::new("data")).lines() {
+        let settings = settings(1, &ports, std::slice::from_ref(&ports), Path::new("data"));
+        for line in settings.lines() {
             let (key, value) = line.split_once('=').unwrap();
             let there = format!("KAFKA_{}: {value}", key.to_uppercase().replace('.', "_"));
             assert!(

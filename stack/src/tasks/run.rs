@@ -45,7 +45,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     let mut end = AskedToEnd::listen()?;
     let stack = tokio::select! {
-        stack = Stack::start(stack::Options { brokers: options.brokers, dir: None }) => stack?,
+        stack = Stack::start(stack::Options { brokers: options.brokers, ..stack::Options::default() }) => stack?,
         () = end.asked() => return Ok(ExitCode::SUCCESS),
     };
     let space = stack.space().await?;
@@ -71,7 +71,7 @@ async fn serve(
         lanes: options.lanes,
         homes: options.homes,
         was_ports: ports,
-        env: Vec::new(),
+        ..ClusterOptions::default()
     };
     let cluster = tokio::select! {
         cluster = Cluster::start(space, options) => cluster?,

@@ -5,6 +5,7 @@
     reason = "a test that unwraps says what it expects"
 )]
 
+mod cables;
 mod cluster;
 mod documents;
 mod install;

@@ -60,7 +60,7 @@ async fn a_second_start_takes_less_than_ten_seconds() {
 async fn three_brokers_survive_the_death_of_one() {
     let stack = Stack::alone(Options {
         brokers: 3,
-        dir: None,
+        ..Options::default()
     })
     .await
     .unwrap();
