@@ -5,6 +5,7 @@
 //! | [`session`] | a session as a pure state machine: in order, whole, once (I4, I5) |
 //! | [`socket`] | sockets: accept, upgrade, one task and one bounded mailbox each |
 //! | [`registry`] | who is connected here, and the reader of the home that serves them |
+//! | [`custody`] | which records of a home are done with (I8), pure too |
 //! | [`catchup`] | the one catch-up routine, its queries shared |
 //! | [`routes`], [`commands`] | into Redis, into Kafka |
 //! | [`healing`] | notices routes that Redis has lost |
@@ -19,6 +20,7 @@
 pub mod auth;
 pub mod catchup;
 pub mod commands;
+pub mod custody;
 pub mod drain;
 mod gateway;
 pub mod healing;
