@@ -5,6 +5,7 @@
 
 mod command;
 mod content;
+mod device;
 mod event;
 mod frame;
 mod id;
@@ -17,6 +18,7 @@ mod rfc3339;
 
 pub use command::{Command, CommandKind, Invalid, Origin, VERSION};
 pub use content::{BodyError, MAX_BODY_BYTES, MAX_BODY_CHARS, check_body, check_name};
+pub use device::{DeviceToken, NoToken, Platform};
 pub use event::{Event, EventKind, UnknownEvent};
 pub use frame::{BadFrame, ClientFrame, Presence, ServerFrame};
 pub use id::{Address, Home, IdError, Lane, MAX_ID, MessageId, RoomId, Seq, UserId};

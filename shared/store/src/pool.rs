@@ -131,6 +131,16 @@ impl Store {
         crate::read::FIND_OUTCOME.name,
         crate::read::CREATE_USER.name,
         crate::read::NAMES.name,
+        crate::devices::REGISTER.name,
+        crate::devices::DEVICES.name,
+        crate::devices::REMOVE.name,
+        crate::notices::NOTICES.name,
+        crate::pushes::ENSURE.name,
+        crate::pushes::HEARTBEAT.name,
+        crate::pushes::TABLE.name,
+        crate::pushes::CLAIM.name,
+        crate::pushes::RELEASE.name,
+        crate::pushes::LEAVE.name,
     ];
 
     /// Makes the pool and checks that the server answers.

@@ -8,13 +8,16 @@
 mod append;
 mod bad_data;
 mod catch_up;
+mod devices;
 mod edits;
 mod fence;
 mod find;
 mod lanes;
 mod lost_answer;
+mod notices;
 mod observed;
 mod place;
+mod pushes;
 mod reading;
 mod renewal;
 mod setup;

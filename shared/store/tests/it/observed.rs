@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use protocol::Lane;
+use protocol::{DeviceToken, Lane, Platform};
 use store::{Outcome, Page, QueryObserver, RoomKey, Store, StoreSettings};
 
 use crate::catch_up::BYTES;
@@ -82,6 +82,17 @@ async fn the_names_are_known_beforehand() {
         .unwrap();
     store.create_or_get_user("x").await.unwrap();
     store.names(&[]).await.unwrap();
+    let token = DeviceToken::try_from("token".to_owned()).ok().unwrap();
+    let device = store.register_device(user(1), Platform::Web, &token);
+    let device = device.await.unwrap().unwrap();
+    store.devices(user(1)).await.unwrap();
+    store.remove_device(user(1), device).await.unwrap();
+    store.notices(&[]).await.unwrap();
+    store.ensure_push_partitions(1).await.unwrap();
+    store.push_heartbeat("a", LEASE, &[]).await.unwrap();
+    store.push_claim("a", 0, LEASE).await.unwrap();
+    store.push_release("a", 0, 0).await.unwrap();
+    store.push_leave("a").await.unwrap();
     store.catch_up(&[], BYTES).await.unwrap();
     let seen: BTreeSet<_> = seen
         .0
