@@ -4,6 +4,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 STACK  := $(TARGET)/debug/stack
 # The port of the first of three gateways of `make run`; the others follow.
 PORT   ?= 8081
+# Most tests wait, for leases and for processes: more of them at once than there are processors.
+export RUST_TEST_THREADS ?= 6
 
 .DEFAULT_GOAL := help
 .PHONY: help install lints build run up test bench fmt clippy doc deny
