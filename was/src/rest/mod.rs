@@ -3,6 +3,7 @@
 mod bearer;
 mod body;
 mod dev;
+mod devices;
 mod history;
 mod limits;
 mod measure;
@@ -55,6 +56,8 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .routes(routes!(members::add))
         .routes(routes!(members::role, members::remove))
         .routes(routes!(history::page))
+        .routes(routes!(devices::register, devices::list))
+        .routes(routes!(devices::remove))
         .routes(routes!(dev::token))
         .split_for_parts();
     let document = serde_json::to_vec(&document)

@@ -8,6 +8,7 @@
 )]
 
 mod desk;
+mod devices;
 mod doors;
 mod forgetting;
 mod frames;
