@@ -10,6 +10,8 @@
 mod grace;
 mod one;
 mod share;
+mod standing;
+mod steward;
 
 #[cfg(test)]
 mod properties;
@@ -20,6 +22,8 @@ use std::fmt;
 use std::time::Duration;
 
 pub use grace::{decide_in_grace, is_former};
+pub use standing::{Standing, standing};
+pub use steward::View;
 
 /// All that the store says about one kind of partition.
 #[derive(Debug, Clone)]

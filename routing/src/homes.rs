@@ -8,7 +8,7 @@ use protocol::Home;
 use redis::Script;
 
 use crate::connection::{Redis, RoutingError};
-use crate::decide::{Slot, Table};
+use crate::decide::{Slot, Table, View};
 use crate::since_boot;
 
 /// The leases of all homes. Every change is one script, which runs alone and by Redis's clock, so no
@@ -20,13 +20,6 @@ pub struct HomeTable {
     /// The whole table is one hash, so that one script sees all of it, in a cluster as well.
     key: String,
     scripts: Arc<Scripts>,
-}
-
-/// What a heartbeat brings back.
-pub(crate) struct Heard {
-    pub(crate) table: Table<Home>,
-    /// How long only former holders may claim; zero when the grace does not run.
-    pub(crate) grace_left: Duration,
 }
 
 struct Scripts {
@@ -69,6 +62,16 @@ impl HomeTable {
         Ok(heard.table)
     }
 
+    /// Reads the table for one that neither has a home nor wants one: nothing is renewed, and nobody
+    /// was heard.
+    ///
+    /// # Errors
+    /// [`RoutingError::Redis`] when Redis can't be asked.
+    pub async fn look(&self) -> Result<View, RoutingError> {
+        // Nobody has no name.
+        self.hear("", 0, Duration::ZERO, false).await
+    }
+
     /// As [`HomeTable::heartbeat`], from a process that wants a home or has one: it is heard, and hears
     /// whether the grace runs.
     pub(crate) async fn take_part(
@@ -76,7 +79,7 @@ impl HomeTable {
         owner: &str,
         incarnation: i64,
         lease: Duration,
-    ) -> Result<Heard, RoutingError> {
+    ) -> Result<View, RoutingError> {
         self.hear(owner, incarnation, lease, true).await
     }
 
@@ -86,7 +89,7 @@ impl HomeTable {
         incarnation: i64,
         lease: Duration,
         takes_part: bool,
-    ) -> Result<Heard, RoutingError> {
+    ) -> Result<View, RoutingError> {
         let read_at = since_boot();
         let (grace_left, rows): (u64, Vec<(i32, i64, u64, String)>) = self
             .redis
@@ -112,7 +115,7 @@ impl HomeTable {
                 ttl_left: Duration::ZERO,
             },
         });
-        Ok(Heard {
+        Ok(View {
             table: Table {
                 read_at,
                 members: Vec::new(),

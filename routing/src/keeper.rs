@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Home;
@@ -9,8 +10,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::connection::{Redis, RoutingError};
-use crate::decide::{Action, Me, Table, Want, decide, decide_in_grace, is_former};
-use crate::homes::{Heard, HomeTable};
+use crate::decide::{Action, Me, Table, View, Want, decide, decide_in_grace, is_former};
+use crate::homes::HomeTable;
 use crate::since_boot;
 
 /// Renewals to a lease: three may fail before it is lost.
@@ -78,6 +79,7 @@ pub struct HomeKeeper {
     name: String,
     lease: Duration,
     state: watch::Sender<HomeState>,
+    views: watch::Sender<Option<Arc<View>>>,
     held: Option<Held>,
     /// The home held last: the one to take again if Redis has forgotten.
     had: Option<Home>,
@@ -99,11 +101,18 @@ impl HomeKeeper {
             name: settings.name,
             lease: settings.lease,
             state,
+            views: watch::Sender::new(None),
             held: None,
             had: None,
             highest: 0,
         };
         (keeper, receiver)
+    }
+
+    /// The whole table, as each heartbeat brings it; none before the first. It stays as it was while
+    /// Redis is away: [`Table::read_at`] says how old it is.
+    pub fn views(&self) -> watch::Receiver<Option<Arc<View>>> {
+        self.views.subscribe()
     }
 
     /// Keeps a home until `end` resolves, then releases it: the process must be done with it by
@@ -134,7 +143,11 @@ impl HomeKeeper {
             _ => Ok(heartbeat.await),
         };
         match answer {
-            Ok(Ok(heard)) => self.judge(&heard).await,
+            Ok(Ok(heard)) => {
+                let heard = Arc::new(heard);
+                self.views.send_replace(Some(Arc::clone(&heard)));
+                self.judge(&heard).await
+            }
             Ok(Err(error)) => self.unheard(Some(error)),
             Err(_elapsed) => self.unheard(None),
         }
@@ -152,7 +165,7 @@ impl HomeKeeper {
         AGAIN
     }
 
-    async fn judge(&mut self, heard: &Heard) -> Duration {
+    async fn judge(&mut self, heard: &View) -> Duration {
         let table = &heard.table;
         if let Some(held) = self.held {
             let stands = table.slots.iter().any(|slot| {
