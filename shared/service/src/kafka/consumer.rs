@@ -46,6 +46,18 @@ pub(super) struct Shared {
 impl Consumer {
     /// Starts a consumer that commits for `group` (under the topics' prefix).
     pub fn start(settings: &KafkaSettings, group: &str, name: &str) -> Result<Self, KafkaError> {
+        // With the default 500 ms a newly added lane waits for the fetch that is under way.
+        Self::start_waiting(settings, group, name, Duration::from_millis(50))
+    }
+
+    /// As [`Consumer::start`], for partitions that have few records and nobody in a hurry: a fetch waits
+    /// for `fetch_wait` when there is nothing, and so does a partition that is added meanwhile.
+    pub fn start_waiting(
+        settings: &KafkaSettings,
+        group: &str,
+        name: &str,
+        fetch_wait: Duration,
+    ) -> Result<Self, KafkaError> {
         let mut config = settings.client(name);
         config
             .set("group.id", format!("{}{group}", settings.topic_prefix))
@@ -58,8 +70,7 @@ impl Consumer {
             .set("auto.offset.reset", "error")
             .set("allow.auto.create.topics", "false")
             .set("fetch.min.bytes", "1")
-            // With the default 500 ms a newly added lane waits for the fetch that is under way.
-            .set("fetch.wait.max.ms", "50")
+            .set("fetch.wait.max.ms", fetch_wait.as_millis().to_string())
             .set("fetch.queue.backoff.ms", "50")
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
             .set("max.partition.fetch.bytes", MAX_MESSAGE_BYTES.to_string())
