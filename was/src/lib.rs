@@ -5,6 +5,7 @@
 //! | [`session`] | a session as a pure state machine: in order, whole, once (I4, I5) |
 //! | [`socket`] | sockets: accept, upgrade, one task and one bounded mailbox each |
 //! | [`registry`] | who is connected here, and the reader of the home that serves them |
+//! | [`broadcast`] | what is for sessions that the classifiers can't find |
 //! | [`custody`] | which records of a home are done with (I8), pure too |
 //! | [`catchup`] | the one catch-up routine, its queries shared |
 //! | [`routes`], [`commands`] | into Redis, into Kafka |
@@ -18,6 +19,7 @@
 //! and stewards (docs/architecture.md, "What is not there yet"; the home's offset is committed once a record is queued or dropped).
 
 pub mod auth;
+pub mod broadcast;
 pub mod catchup;
 pub mod commands;
 pub mod custody;

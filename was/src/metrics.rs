@@ -28,6 +28,8 @@ pub struct Observed {
     pub deliveries: Deliveries,
     /// Records read from the home.
     pub records: IntCounter,
+    /// Records read from the broadcast partition.
+    pub broadcasts: IntCounter,
     /// Records of the home that can't be read.
     pub unreadable: IntCounter,
     /// Answers to sessions and requests that are not here any more.
@@ -96,9 +98,13 @@ impl Observed {
                 ended: delivery("ended"),
             },
             records: metrics.counter("was_home_records_total", "Records read from the home."),
+            broadcasts: metrics.counter(
+                "was_broadcast_records_total",
+                "Records read from the broadcast partition.",
+            ),
             unreadable: metrics.counter(
                 "was_home_unreadable_total",
-                "Records of the home that can't be read.",
+                "Records of the home, and broadcasts, that can't be read.",
             ),
             unclaimed: metrics.counter(
                 "was_answers_unclaimed_total",

@@ -14,11 +14,12 @@ use service::metrics::Metrics;
 use service::readiness::Readiness;
 use service::statements::{self, Statements};
 use store::{Outcome, Store, StoreError, StoreSettings};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authority;
+use crate::broadcast::Broadcast;
 use crate::catchup::catch_up;
 use crate::commands::Commands;
 use crate::drain::Stop;
@@ -54,6 +55,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let running = readiness.condition("running");
     let home_served = readiness.condition("home");
+    let broadcasts_read = readiness.condition("broadcast");
     let listener = bind("was.listen", settings.listen).await?;
     AdminServer::bind(&settings.admin)
         .await?
@@ -132,6 +134,17 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         stop: last.clone(),
     };
     lifecycle.spawn("healing", healing.run());
+    let broadcast = Broadcast {
+        consumer: Consumer::start(&settings.kafka, "was", name)?,
+        topics: topics.clone(),
+        registry: Arc::clone(&registry),
+        observed: Arc::clone(&observed),
+        bound: settings.queue,
+        condition: broadcasts_read,
+        stop: last.clone(),
+    };
+    let (begun, broadcasts) = oneshot::channel();
+    lifecycle.spawn("broadcast", broadcast.run(begun));
     let home = HomeTask {
         serving: serving.clone(),
         consumer,
@@ -144,7 +157,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         condition: home_served,
         stop: last.clone(),
     };
-    lifecycle.spawn("home", home.run());
+    lifecycle.spawn("home", async move {
+        match broadcasts.await {
+            Ok(()) => home.run().await,
+            // Stopped before it could begin.
+            Err(_) => Ok(()),
+        }
+    });
     lifecycle.spawn("catch-up", answering.run());
     lifecycle.spawn("prune", routes.prune(serving, dead, last.clone()));
     lifecycle.spawn("producer", watch(fatal, last.clone()));

@@ -138,6 +138,18 @@ impl Registry {
             .collect()
     }
 
+    /// Tells those sessions of some users that are here, and says how many took it no more. Who has no
+    /// session here is passed over.
+    pub fn tell(&self, users: &[UserId], item: impl Fn() -> Item, bound: Bound) -> u64 {
+        let sessions = self.read();
+        let slots = users.iter().filter_map(|user| sessions.users.get(user));
+        let pushed = slots
+            .flatten()
+            .map(|slot| slot.mailbox.push(item(), bound))
+            .filter(|pushed| *pushed != Pushed::Queued);
+        pushed.count() as u64
+    }
+
     /// Tells every session to come back within a time, each at a moment of its own.
     pub fn send_away(&self, within: Duration, bound: Bound) {
         for mailbox in self.read().addresses.values() {
