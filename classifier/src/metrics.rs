@@ -30,9 +30,11 @@ pub struct ClassifierMetrics {
     pub beyond_end: IntCounter,
     /// Records sent to homes, answers included.
     pub to_homes: IntCounter,
-    /// Recipients without a route.
+    /// Records sent to the broadcast partition.
+    pub broadcast: IntCounter,
+    /// Recipients without a route, or of whom nothing was known.
     pub pushed: IntCounter,
-    /// Look-ups of routes that failed and were repeated.
+    /// Look-ups of routes that failed.
     pub route_failures: IntCounter,
     /// Records that were not acknowledged and were sent again.
     pub publish_failures: IntCounter,
@@ -108,13 +110,17 @@ impl ClassifierMetrics {
                 "Claims whose applied lay beyond the log's end: Kafka lost acknowledged records.",
             ),
             to_homes: metrics.counter("classifier_home_records_total", "Records sent to homes."),
+            broadcast: metrics.counter(
+                "classifier_broadcast_records_total",
+                "Records sent to all gateways, because it was not known where their users are.",
+            ),
             pushed: metrics.counter(
                 "classifier_push_records_total",
-                "Records for recipients without a route.",
+                "Records for recipients without a route, or of whom nothing was known.",
             ),
             route_failures: metrics.counter(
                 "classifier_route_failures_total",
-                "Look-ups of routes that failed and were repeated.",
+                "Look-ups of routes that failed.",
             ),
             publish_failures: metrics.counter(
                 "classifier_publish_failures_total",

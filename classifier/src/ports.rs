@@ -38,6 +38,8 @@ pub struct Incoming {
 pub enum Sink {
     /// This home's partition of `chat-receive`.
     Home(Home),
+    /// The partition of `chat-receive` that every gateway reads.
+    Broadcast,
     /// `chat-push`, by key.
     Push,
     /// `chat-dlq`, by key.
@@ -83,6 +85,23 @@ pub type Ack = Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct RoutesError(pub String);
+
+/// Where some users are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// The homes of those about whom something is known; none for who is not connected. **Who is not
+    /// in here may be anywhere or nowhere.**
+    pub known: HashMap<UserId, Vec<Home>>,
+    /// Why routes were not read, if that was it.
+    pub failure: Option<RoutesError>,
+}
+
+impl Whereabouts {
+    /// The homes of a user, none for who is not connected; `None`: nothing is known.
+    pub fn of(&self, user: UserId) -> Option<&[Home]> {
+        self.known.get(&user).map(Vec::as_slice)
+    }
+}
 
 /// The records of one lane, in order. Unread records wait in it, bounded: that is the backpressure.
 pub trait Feed: Send + 'static {
@@ -134,12 +153,9 @@ pub trait Publish: Clone + Send + Sync + 'static {
 
 /// Where users are connected.
 pub trait Routes: Clone + Send + Sync + 'static {
-    /// The homes of each user that has one. Must not be older than the route cache allows, counted
-    /// from this call (I4).
-    fn homes(
-        &self,
-        users: &[UserId],
-    ) -> impl Future<Output = Result<HashMap<UserId, Vec<Home>>, RoutesError>> + Send;
+    /// Where users are. Must not be older than the route cache allows, counted from this call (I4),
+    /// and must not be waited for: what can't be said at once is not known.
+    fn homes(&self, users: &[UserId]) -> impl Future<Output = Whereabouts> + Send;
 }
 
 /// All of the outside of one process, as types.

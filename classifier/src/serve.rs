@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Address, DeliveryHeaders, Home};
+use protocol::{Address, DeliveryHeaders};
 use routing::{Redis, RouteTable, RoutingError};
 use service::admin::{AdminServer, BindError};
 use service::clock::Clock;
@@ -121,11 +121,12 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         }
     }
     let fatal = CancellationToken::new();
+    let routes = RouteTable::new(&Redis::connect(&settings.redis)?);
     let context = Arc::new(Context::<Servers> {
         ledger: measured(&settings.store, &metrics).await?,
         source: KafkaLanes::new(consumer, admin, topics.clone()),
         publish: KafkaPublish::new(producer.clone(), topics.clone(), fatal.clone()),
-        routes: RedisRoutes(RouteTable::new(&Redis::connect(&settings.redis)?)),
+        routes: RedisRoutes(routes.clone()),
         name: settings.name.clone(),
         lanes: settings.lanes,
         homes,
@@ -144,6 +145,10 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         }
     });
     lifecycle.support("first record", first_record(Arc::clone(&context), kafka));
+    // To the very end: the last events are routed while the process stops.
+    lifecycle.support("hints of routes", async move {
+        routes.hear_hints(std::future::pending()).await;
+    });
     tracing::info!(name = settings.name, workers = settings.workers, "starts");
     start(
         &lifecycle,
@@ -162,7 +167,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
 async fn first_record(context: Arc<Context<Servers>>, ready: Condition) {
     let mut backoff = Backoff::default();
     let record = Outgoing {
-        sink: Sink::Home(Home(0)),
+        sink: Sink::Broadcast,
         key: None,
         headers: DeliveryHeaders::answer(Address::nil()).encode(),
         payload: None,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join_all, select_all};
-use protocol::{DeliveryHeaders, Home, Lane, RoomId, ServerFrame, UserId};
+use protocol::{DeliveryHeaders, Lane, RoomId, ServerFrame, UserId};
 use service::clock::Clock;
 use store::{StoreError, StoredRoom};
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use crate::pipeline::burial::burial;
 use crate::pipeline::context::Context;
 use crate::pipeline::queue::{acknowledged, queue_all};
 use crate::ports::{
-    Feed, Incoming, Lanes, Ledger, LogError, Outgoing, Outside, Publish, Sink, Source,
+    Feed, Incoming, Lanes, Ledger, LogError, Outgoing, Outside, Publish, Sink, Source, Whereabouts,
 };
 use window::{Poison, Window};
 
@@ -219,14 +219,7 @@ impl<O: Outside> Signals<O> {
         if users.is_empty() {
             return;
         }
-        let homes = match self.context.homes_of(&users).await {
-            Ok(homes) => homes,
-            Err(error) => {
-                self.context.metrics.route_failures.inc();
-                tracing::warn!(%error, "signals were dropped: routes were not read");
-                return;
-            }
-        };
+        let homes = self.context.homes_of(&users).await;
         let mut acks = Vec::new();
         for frame in frames {
             let bytes = frame.frame.encode();
@@ -235,11 +228,15 @@ impl<O: Outside> Signals<O> {
                 .signals
                 .with_label_values(&["sent"])
                 .inc();
-            for (home, users) in by_home(&frame.to, &homes) {
+            for (sink, users) in by_sink(&frame.to, &homes) {
+                let headers = DeliveryHeaders {
+                    blind: sink == Sink::Broadcast,
+                    ..DeliveryHeaders::signal(frame.room, users)
+                };
                 let queued = self.context.publish.publish(&Outgoing {
-                    sink: Sink::Home(home),
+                    sink,
                     key: None,
-                    headers: DeliveryHeaders::signal(frame.room, users).encode(),
+                    headers: headers.encode(),
                     payload: Some(bytes.clone()),
                 });
                 match queued {
@@ -308,14 +305,19 @@ fn members(room: &StoredRoom) -> Vec<UserId> {
     }
 }
 
-fn by_home(users: &[UserId], homes: &HashMap<UserId, Vec<Home>>) -> BTreeMap<Home, Vec<UserId>> {
-    let mut by_home: BTreeMap<Home, Vec<UserId>> = BTreeMap::new();
+/// Who is where; those of whom nothing is known may be anywhere.
+fn by_sink(users: &[UserId], homes: &Whereabouts) -> HashMap<Sink, Vec<UserId>> {
+    let mut by_sink: HashMap<Sink, Vec<UserId>> = HashMap::new();
     for user in users {
-        for home in homes.get(user).into_iter().flatten() {
-            by_home.entry(*home).or_default().push(*user);
+        let Some(homes) = homes.of(*user) else {
+            by_sink.entry(Sink::Broadcast).or_default().push(*user);
+            continue;
+        };
+        for home in homes {
+            by_sink.entry(Sink::Home(*home)).or_default().push(*user);
         }
     }
-    by_home
+    by_sink
 }
 
 /// The first signal of any lane. Without lanes, waits for ever: only an order changes that.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::io::tcp::TcpSettings;
 use redis::{FromRedisValue, IntoConnectionInfo, Pipeline, Script, ToRedisArgs};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -69,6 +69,9 @@ pub enum RoutingError {
         /// What came instead.
         source: redis::RedisError,
     },
+    /// It did not answer a moment ago, and has not since; nothing was tried.
+    #[error("Redis does not answer")]
+    Away,
     /// Too many wait for Redis already; nothing was tried.
     #[error("there was no turn in time to {operation}")]
     Crowded {
@@ -118,18 +121,25 @@ impl RoutingError {
             Self::Redis { source, .. } if source.is_timeout() => "timeout",
             Self::Redis { source, .. } if source.is_io_error() => "unreachable",
             Self::Redis { .. } => "refused",
+            Self::Away => "away",
             Self::Crowded { .. } => "crowded",
         }
     }
+
+    /// Whether Redis did not answer, as far as can be told; not that it refused.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self.label(), "timeout" | "unreachable")
+    }
 }
 
-/// Two connections to Redis: cheap to clone, shared by all, with many requests under way at once.
+/// Two connections to Redis, and further ones on request: cheap to clone, shared by all, with many requests under way at once.
 /// Leases have one to themselves: the longest queue of anything else must not cost a home.
 ///
 /// Each connects with its first request and again after each loss. While Redis is away every request
 /// fails at once; how to wait between attempts is the caller's to say.
 #[derive(Clone)]
 pub struct Redis {
+    client: redis::Client,
     connection: ConnectionManager,
     leases: ConnectionManager,
     key_prefix: String,
@@ -155,6 +165,7 @@ impl Redis {
         Ok(Self {
             connection: connect()?,
             leases: connect()?,
+            client,
             key_prefix: settings.key_prefix.clone(),
             pipelines: Arc::new(Semaphore::new(PIPELINES_UNDER_WAY)),
             scripts: Arc::new(Semaphore::new(SCRIPTS_UNDER_WAY)),
@@ -171,6 +182,11 @@ impl Redis {
                 operation: "answer a ping",
                 source,
             })
+    }
+
+    /// A connection for hearing what is published: such a one can do nothing else.
+    pub(crate) async fn line(&self) -> Result<PubSub, redis::RedisError> {
+        self.client.get_async_pubsub().await
     }
 
     /// A key inside this installation's name space.

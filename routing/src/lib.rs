@@ -20,5 +20,5 @@ pub use clock::since_boot;
 pub use connection::{Redis, RedisSettings, RoutingError};
 pub use homes::HomeTable;
 pub use keeper::{Held, HomeKeeper, HomeSettings, HomeState};
-pub use markers::{Markers, Shard};
-pub use routes::{BadRoute, Cache, ROUTE_CACHE, Restored, Route, RouteTable};
+pub use markers::{GOOD_AFTER, Markers, Shard};
+pub use routes::{BadRoute, Cache, Lookup, ROUTE_CACHE, Restored, Route, RouteTable};

@@ -1,11 +1,13 @@
 //! Where each user's sessions are, in Redis.
 
+mod away;
 mod cache;
+mod hints;
+mod lookup;
 mod route;
 
-use std::collections::{HashMap, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use protocol::UserId;
 use redis::Script;
@@ -13,20 +15,17 @@ use tracing::warn;
 
 use crate::connection::{Redis, RoutingError};
 use crate::markers::Shard;
-use crate::since_boot;
 pub use cache::{Cache, ROUTE_CACHE};
+pub use lookup::Lookup;
 pub use route::{BadRoute, Route};
-
-/// Users asked for in one pipeline: large enough that a round trip is nothing beside it, small enough
-/// that others get their turn and the answer comes well before the time limit.
-const USERS_PER_PIPELINE: usize = 500;
 
 /// What became of a route that was written again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restored {
     /// It stood there all along.
     Present,
-    /// It was missing, or stood for an earlier incarnation of the home; now it is there.
+    /// It was missing, or stood for an earlier incarnation of the home, or a dead one stood in its
+    /// place; now it is there.
     Written,
     /// Another session of the device has taken its place. Nothing was written.
     Replaced(Route),
@@ -41,6 +40,8 @@ pub struct RouteTable {
 
 struct Shared {
     cache: Mutex<Cache>,
+    /// Redis did not answer, and has not since.
+    away: AtomicBool,
     write: Script,
     restore: Script,
     remove: Script,
@@ -54,6 +55,7 @@ impl RouteTable {
             redis: redis.clone(),
             shared: Arc::new(Shared {
                 cache: Mutex::new(Cache::new()),
+                away: AtomicBool::new(false),
                 write: Script::new(include_str!("lua/route_write.lua")),
                 restore: Script::new(include_str!("lua/route_restore.lua")),
                 remove: Script::new(include_str!("lua/route_remove.lua")),
@@ -62,44 +64,9 @@ impl RouteTable {
         }
     }
 
-    /// The routes of all of `users`, each of whom is in the answer, if only with none.
-    ///
-    /// An answer is at most [`ROUTE_CACHE`] old when this is called. To be called *after* the commit
-    /// of what is to be routed: only then does a session that was not seen find it by itself (I4).
-    pub async fn lookup(
-        &self,
-        users: &[UserId],
-    ) -> Result<HashMap<UserId, Arc<[Route]>>, RoutingError> {
-        let mut found = HashMap::with_capacity(users.len());
-        let mut missing = HashSet::new();
-        self.cached(|cache| {
-            let now = since_boot();
-            for user in users {
-                match cache.get(*user, now) {
-                    Some(routes) => {
-                        found.insert(*user, routes);
-                    }
-                    None => {
-                        missing.insert(*user);
-                    }
-                }
-            }
-        });
-        let missing: Vec<UserId> = missing.into_iter().collect();
-        for users in missing.chunks(USERS_PER_PIPELINE) {
-            let (issued, answers) = self.read(users).await?;
-            self.cached(|cache| {
-                for (user, routes) in users.iter().zip(&answers) {
-                    cache.put(*user, routes.clone(), issued);
-                }
-            });
-            found.extend(users.iter().copied().zip(answers));
-        }
-        Ok(found)
-    }
-
     /// Writes the route of a new session. Answers with the route of the session that had this device
-    /// before, if there was one: it is to be told to close.
+    /// before, if there was one: it is to be told to close. Whoever hears hints forgets what it knew
+    /// of the user.
     pub async fn write(
         &self,
         user: UserId,
@@ -112,19 +79,27 @@ impl RouteTable {
                 "write a route",
                 &self.shared.write,
                 &self.key(user),
-                (device, route.to_string(), route.session.to_string()),
+                (
+                    device,
+                    route.to_string(),
+                    route.session.to_string(),
+                    self.channel(),
+                    user.get(),
+                ),
             )
             .await?;
         Ok(older.and_then(|text| decode(user, &text)))
     }
 
     /// Writes the route of a session that should have one already, as long as no other session of
-    /// the device has. For whoever makes sure, now and then or after a loss, that it is there.
+    /// the device has but `dead`, which the caller knows to be dead. For whoever makes sure, now and
+    /// then or after a loss, that it is there.
     pub async fn restore(
         &self,
         user: UserId,
         device: &str,
         route: &Route,
+        dead: Option<&Route>,
     ) -> Result<Restored, RoutingError> {
         let (outcome, other): (u8, Option<Vec<u8>>) = self
             .redis
@@ -132,7 +107,14 @@ impl RouteTable {
                 "restore a route",
                 &self.shared.restore,
                 &self.key(user),
-                (device, route.to_string(), route.session.to_string()),
+                (
+                    device,
+                    route.to_string(),
+                    route.session.to_string(),
+                    self.channel(),
+                    user.get(),
+                    dead.map(Route::to_string).unwrap_or_default(),
+                ),
             )
             .await?;
         let other = other.and_then(|text| decode(user, &text));
@@ -175,31 +157,26 @@ impl RouteTable {
             .await
     }
 
-    /// The routes of `users`, in their order, as they stand now: for whoever looks whether its own are
-    /// there. In one request, so not for more than some hundred users.
+    /// The routes of `users`, in their order, as they stand now, whether their shards can be believed
+    /// or not: for whoever looks whether its own are there. In one request, so not for more than some
+    /// hundred users.
     ///
     /// # Errors
     /// [`RoutingError::Redis`] when Redis can't be asked.
     pub async fn current(&self, users: &[UserId]) -> Result<Vec<Arc<[Route]>>, RoutingError> {
-        self.read(users).await.map(|(_, routes)| routes)
-    }
-
-    /// The routes of `users` in their order, and when the read was issued.
-    async fn read(&self, users: &[UserId]) -> Result<(Duration, Vec<Arc<[Route]>>), RoutingError> {
         let mut pipeline = redis::Pipeline::with_capacity(users.len());
         for user in users {
             pipeline.hvals(self.key(*user));
         }
         let turn = self.redis.turn().await;
-        let issued = since_boot();
         let answers: Vec<Vec<Vec<u8>>> = turn.ask("read routes", &pipeline).await?;
         let decoded = users.iter().zip(answers).map(|(user, texts)| {
             texts
                 .iter()
                 .filter_map(|text| decode(*user, text))
-                .collect::<Arc<[Route]>>()
+                .collect()
         });
-        Ok((issued, decoded.collect()))
+        Ok(decoded.collect())
     }
 
     fn key(&self, user: UserId) -> String {

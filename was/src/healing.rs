@@ -64,7 +64,7 @@ impl Healing {
     }
 
     async fn look(&mut self, part: u32) -> Result<(), RoutingError> {
-        let lost = self.markers.look(self.lease).await?;
+        let lost = self.markers.look().await?;
         // Without a home there are no routes to be written; the next claim writes all of them.
         let Some(held) = self.serving.held() else {
             return Ok(());

@@ -99,7 +99,7 @@ impl Routes {
             self.failed(&error);
         }
         if let Some(older) = older
-            && let Err(error) = self.table.restore(*user, device, older).await
+            && let Err(error) = self.table.restore(*user, device, older, None).await
         {
             self.failed(&error);
         }
@@ -118,7 +118,7 @@ impl Routes {
         if !self.registry.has(route.session) {
             return Written::Failed;
         }
-        match self.table.restore(*user, device, route).await {
+        match self.table.restore(*user, device, route, None).await {
             Ok(Restored::Present) => Written::Stands,
             Ok(Restored::Written) => {
                 if why == Writing::Audit {
@@ -195,12 +195,11 @@ impl Routes {
                 .collect::<HashSet<_>>()
                 .into_iter()
                 .collect();
-            let Ok(found) = self.table.lookup(&users).await.inspect_err(|error| {
+            let found = self.table.lookup(&users).await;
+            if let Some(error) = &found.failure {
                 self.failed(error);
-            }) else {
-                continue;
-            };
-            for (user, routes) in found {
+            }
+            for (user, routes) in found.known {
                 // The registry knows every session of this claim: it is entered before its route is
                 // written. Earlier claims of the home have ended; their sessions are gone, or here
                 // and about to write new routes.

@@ -17,6 +17,9 @@ use crate::ports::{
 /// How long Kafka may take over a question.
 const DEADLINE: Duration = Duration::from_secs(5);
 
+/// The partition of `chat-receive` that every gateway reads.
+const BROADCAST: i32 = 0;
+
 /// The lanes of one installation.
 #[derive(Clone)]
 pub struct KafkaLanes {
@@ -142,6 +145,7 @@ impl KafkaPublish {
     fn record(&self, outgoing: &Outgoing) -> Record {
         let (topic, partition) = match outgoing.sink {
             Sink::Home(home) => (self.topics.receive(), Some(home.0)),
+            Sink::Broadcast => (self.topics.receive(), Some(BROADCAST)),
             Sink::Push => (self.topics.push(), None),
             Sink::Dlq => (self.topics.dlq(), None),
         };

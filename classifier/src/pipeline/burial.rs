@@ -35,6 +35,7 @@ pub fn burial(topic: &str, lane: Lane, raw: &Incoming, reason: DlqReason) -> Out
 pub fn undeliverable(record: &Outgoing) -> Option<Outgoing> {
     let place = match record.sink {
         Sink::Home(home) => format!("home/{home}"),
+        Sink::Broadcast => "broadcast".to_owned(),
         Sink::Push => "push".to_owned(),
         Sink::Dlq => return None,
     };

@@ -1,6 +1,5 @@
 //! What every task of the pipeline works with.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use protocol::{Home, UserId};
@@ -8,7 +7,7 @@ use service::kafka::Topics;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::ClassifierMetrics;
-use crate::ports::{Outside, Routes, RoutesError};
+use crate::ports::{Outside, Routes, Whereabouts};
 use crate::room::Rules;
 
 /// How long a lane's or member's lease runs without renewal.
@@ -50,14 +49,15 @@ impl<O: Outside> Context<O> {
         (1..=self.homes).contains(&home.0)
     }
 
-    /// The homes of users, as [`Routes::homes`]; a route to a home that does not exist is none, and is
-    /// counted.
-    pub async fn homes_of(
-        &self,
-        users: &[UserId],
-    ) -> Result<HashMap<UserId, Vec<Home>>, RoutesError> {
-        let mut routes = self.routes.homes(users).await?;
-        for (user, homes) in &mut routes {
+    /// Where users are, as [`Routes::homes`] says: a failure is counted and told here. A route to a home
+    /// that does not exist is none, and is counted.
+    pub async fn homes_of(&self, users: &[UserId]) -> Whereabouts {
+        let mut found = self.routes.homes(users).await;
+        if let Some(error) = &found.failure {
+            self.metrics.route_failures.inc();
+            tracing::warn!(%error, users = users.len(), "routes were not read");
+        }
+        for (user, homes) in &mut found.known {
             homes.retain(|home| {
                 let exists = self.has_home(*home);
                 if !exists {
@@ -67,6 +67,6 @@ impl<O: Outside> Context<O> {
                 exists
             });
         }
-        Ok(routes)
+        found
     }
 }

@@ -49,6 +49,7 @@ pub async fn queue<O: Outside>(
         };
         match record.sink {
             Sink::Home(_) => context.metrics.to_homes.inc(),
+            Sink::Broadcast => context.metrics.broadcast.inc(),
             Sink::Push => context.metrics.pushed.inc(),
             Sink::Dlq => {}
         }

@@ -1,19 +1,19 @@
 //! After the commit: each event goes to the homes of its recipients, one record per event and home,
-//! or to `chat-push` for those without a route. In the order of the commits.
+//! or to `chat-push` for those without a route. Those of whom nothing is known are looked for by all
+//! gateways, and by `chat-push`. In the order of the commits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::{DeliveryHeaders, Event, Home, MAX_RECIPIENTS_PER_RECORD, PushRecord, UserId};
 use tokio::sync::mpsc;
 
-use super::backoff::{Backoff, Stopped};
 use super::context::Context;
 use super::decide::{Recipients, Step};
 use super::progress::Progress;
 use super::queue::{Queued, queue_all};
-use crate::ports::{Outgoing, Outside, Sink};
+use crate::ports::{Outgoing, Outside, Sink, Whereabouts};
 
 /// A batch that was committed; from here on it may be seen (I3).
 pub struct Committed {
@@ -54,9 +54,7 @@ pub async fn run<O: Outside>(
 ) {
     while let Some(batch) = committed.recv().await {
         let items = items(batch.events, batch.steps);
-        let Ok(homes) = homes_of(&context, &items).await else {
-            return;
-        };
+        let homes = homes_of(&context, &items).await;
         // Made one item at a time: when there is no room, the rest is not in memory twice.
         let records = items.into_iter().flat_map(|item| records(item, &homes));
         let Ok(records) = queue_all(&context, records).await else {
@@ -84,12 +82,9 @@ fn items(events: Vec<Event>, steps: Vec<Step>) -> Vec<Item> {
         .collect()
 }
 
-/// The homes of all recipients, read after the commit (I3, I4). Redis unreachable: again, until it is
-/// back; the lanes wait, nothing is lost.
-async fn homes_of<O: Outside>(
-    context: &Context<O>,
-    items: &[Item],
-) -> Result<HashMap<UserId, Vec<Home>>, Stopped> {
+/// Where all recipients are, read after the commit (I3, I4). Nothing is waited for: lanes go on while
+/// Redis is away.
+async fn homes_of<O: Outside>(context: &Context<O>, items: &[Item]) -> Whereabouts {
     let mut users: Vec<UserId> = Vec::new();
     for item in items {
         if let Item::Event(_, recipients, _) = item {
@@ -99,23 +94,13 @@ async fn homes_of<O: Outside>(
     users.sort_unstable();
     users.dedup();
     if users.is_empty() {
-        return Ok(HashMap::new());
+        return Whereabouts::default();
     }
-    let mut backoff = Backoff::default();
-    loop {
-        match context.homes_of(&users).await {
-            Ok(homes) => return Ok(homes),
-            Err(error) => {
-                context.metrics.route_failures.inc();
-                tracing::warn!(%error, users = users.len(), "routes were not read");
-                backoff.wait(&context.stop).await?;
-            }
-        }
-    }
+    context.homes_of(&users).await
 }
 
 /// An item's records.
-fn records(item: Item, homes: &HashMap<UserId, Vec<Home>>) -> Vec<Outgoing> {
+fn records(item: Item, homes: &Whereabouts) -> Vec<Outgoing> {
     match item {
         Item::Record(record) => vec![record],
         Item::Event(event, recipients, answer) => {
@@ -126,46 +111,64 @@ fn records(item: Item, homes: &HashMap<UserId, Vec<Home>>) -> Vec<Outgoing> {
     }
 }
 
-/// One record per home of the recipients, and a push for each who has none.
-pub fn deliver(
-    event: &Event,
-    recipients: &[UserId],
-    homes: &HashMap<UserId, Vec<Home>>,
-) -> Vec<Outgoing> {
+/// One record per home of the recipients, and a push for each who has none. For those of whom nothing is
+/// known, one record to all gateways, who are blind to whoever is not theirs, and a push for each that
+/// is told only if nobody finds him connected (trap 10).
+pub fn deliver(event: &Event, recipients: &[UserId], homes: &Whereabouts) -> Vec<Outgoing> {
     let mut records = Vec::new();
     let mut by_home: BTreeMap<Home, Vec<UserId>> = BTreeMap::new();
+    let mut unknown = Vec::new();
     for user in recipients {
-        match homes.get(user).map(Vec::as_slice).unwrap_or_default() {
-            // The sender is never pushed (I8).
-            [] if *user == event.from => {}
-            [] => records.push(push(event, *user)),
-            homes => {
+        // The sender is never pushed (I8).
+        let is_sender = *user == event.from;
+        match homes.of(*user) {
+            Some([]) if is_sender => {}
+            Some([]) => records.push(push(&PushRecord::absent(*user, event))),
+            Some(homes) => {
                 for home in homes {
                     by_home.entry(*home).or_default().push(*user);
                 }
             }
+            None => {
+                unknown.push(*user);
+                if !is_sender {
+                    // Its text is at hand: nobody has to read it again.
+                    let absent = PushRecord::absent(*user, event);
+                    records.push(push(&PushRecord {
+                        check: true,
+                        ..absent
+                    }));
+                }
+            }
         }
     }
-    if by_home.is_empty() {
+    if by_home.is_empty() && unknown.is_empty() {
         return records;
     }
     // Serialised once: the same bytes for every home, and on every socket.
     let frame = event.to_frame();
-    for (home, users) in by_home {
+    let mut send = |sink: Sink, users: &[UserId], blind: bool| {
         for users in users.chunks(MAX_RECIPIENTS_PER_RECORD) {
+            let headers = DeliveryHeaders {
+                blind,
+                ..DeliveryHeaders::event(event.room, event.seq, users.to_vec())
+            };
             records.push(Outgoing {
-                sink: Sink::Home(home),
+                sink,
                 key: None,
-                headers: DeliveryHeaders::event(event.room, event.seq, users.to_vec()).encode(),
+                headers: headers.encode(),
                 payload: Some(frame.clone()),
             });
         }
+    };
+    for (home, users) in by_home {
+        send(Sink::Home(home), &users, false);
     }
+    send(Sink::Broadcast, &unknown, true);
     records
 }
 
-fn push(event: &Event, user: UserId) -> Outgoing {
-    let record = PushRecord::absent(user, event);
+fn push(record: &PushRecord) -> Outgoing {
     Outgoing {
         sink: Sink::Push,
         key: Some(record.key()),

@@ -128,30 +128,29 @@ impl<F: ReadFeed, R: Routes, P: Publish> Reader<F, R, P> {
         Ok(())
     }
 
-    /// Who has come back. Redis unreachable: asked again until it is back, and nobody is pushed
-    /// who only can't be seen.
+    /// Who has come back. Of whom nothing is known it is asked again until something is: nobody is
+    /// pushed who only can't be seen.
     async fn connected(&self, pushes: &[Push]) -> Result<HashSet<UserId>, Stopped> {
         let users: HashSet<UserId> = pushes.iter().map(|push| push.record.user).collect();
-        let users: Vec<UserId> = users.into_iter().collect();
-        if users.is_empty() {
-            return Ok(HashSet::new());
-        }
+        let mut users: Vec<UserId> = users.into_iter().collect();
+        let mut connected = HashSet::new();
         let mut backoff = Backoff::default();
-        let homes = loop {
-            match self.routes.homes(&users).await {
-                Ok(homes) => break homes,
-                Err(error) => {
-                    self.shared.metrics.route_failures.inc();
-                    tracing::warn!(%error, users = users.len(), "pushes wait for routes");
-                    backoff.wait(&self.stop).await?;
-                }
+        while !users.is_empty() {
+            let found = self.routes.homes(&users).await;
+            if let Some(error) = &found.failure {
+                self.shared.metrics.route_failures.inc();
+                tracing::warn!(%error, users = users.len(), "pushes wait for routes");
             }
-        };
-        let exists = |home: &Home| (1..=self.homes).contains(&home.0);
-        let connected = homes
-            .into_iter()
-            .filter(|(_, homes)| homes.iter().any(exists));
-        Ok(connected.map(|(user, _)| user).collect())
+            users.retain(|user| found.of(*user).is_none());
+            let exists = |home: &Home| (1..=self.homes).contains(&home.0);
+            let known = found.known.into_iter();
+            let somewhere = known.filter(|(_, homes)| homes.iter().any(exists));
+            connected.extend(somewhere.map(|(user, _)| user));
+            if !users.is_empty() {
+                backoff.wait(&self.stop).await?;
+            }
+        }
+        Ok(connected)
     }
 }
 

@@ -8,3 +8,4 @@ mod poison;
 mod signals;
 mod stage;
 mod traps;
+mod unknown;

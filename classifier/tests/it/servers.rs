@@ -10,8 +10,8 @@ use protocol::{CommandKind, Role, RoomKind, Seq, ServerFrame, SignalKind};
 use serde_json::Value;
 use store::Store;
 
-pub(crate) use bench::settings;
 use bench::{Bench, user};
+pub(crate) use bench::{believed, settings};
 
 fn say(text: &str) -> CommandKind {
     CommandKind::Message { body: text.into() }
@@ -40,6 +40,43 @@ async fn a_group_is_made_and_talks() {
         assert_eq!(sender, Some(user(1 + seq % 2)), "of seq {seq}");
     }
     assert_eq!(bench.stored_seqs(user(1), room).await.len(), 21);
+}
+
+/// Somebody comes back on another home just after a look-up: the classifier hears of it, and what is said
+/// next goes to the new home at once. Without the hint it would go to the old one for up to 2 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_is_found_at_once() {
+    let mut bench = Bench::start(1).await;
+    bench.connect(user(1), 1).await;
+    bench.connect(user(2), 2).await;
+    let room = bench.create_group(1, &[2]).await;
+    let mut seqs = 1;
+    let mut took = Vec::new();
+    for round in 0..5 {
+        // From now on its look-up is kept.
+        let home = [2, 4][round % 2];
+        bench.command(room, 1, say("before")).await;
+        seqs += 1;
+        bench.until_seq(home, room, seqs).await;
+        let home = [4, 2][round % 2];
+        bench.connect(user(2), home).await;
+        let back = tokio::time::Instant::now();
+        // As people do: every 20 ms, until one is live.
+        let live = loop {
+            bench.command(room, 1, say("after")).await;
+            seqs += 1;
+            if bench
+                .has_seq(home, room, seqs, Duration::from_millis(20))
+                .await
+            {
+                break back.elapsed();
+            }
+        };
+        took.push(live);
+    }
+    println!("from a new route to the first live delivery: {took:?}");
+    let limit = routing::ROUTE_CACHE / 2;
+    assert!(took.iter().all(|took| *took < limit), "{took:?}");
 }
 
 /// I11, I2: what can't be decoded, is under the wrong key, or in the wrong lane goes to `chat-dlq` with

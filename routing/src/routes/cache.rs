@@ -28,7 +28,8 @@ pub struct Cache {
 }
 
 struct Answer {
-    routes: Arc<[Route]>,
+    /// None: forgotten. It stays for a while, so that an answer that was asked for before is not kept.
+    routes: Option<Arc<[Route]>>,
     issued: Duration,
 }
 
@@ -57,12 +58,21 @@ impl Cache {
     pub fn get(&self, user: UserId, now: Duration) -> Option<Arc<[Route]>> {
         let answer = self.young.get(&user).or_else(|| self.old.get(&user))?;
         let age = now.checked_sub(answer.issued)?;
-        (age < ROUTE_CACHE).then(|| Arc::clone(&answer.routes))
+        answer.routes.clone().filter(|_| age < ROUTE_CACHE)
     }
 
     /// Keeps an answer whose read was issued at `issued`. Answers may come out of order: the one that
     /// was asked for later wins.
     pub fn put(&mut self, user: UserId, routes: Arc<[Route]>, issued: Duration) {
+        self.keep(user, Some(routes), issued);
+    }
+
+    /// Forgets what is kept of a user, and does not keep what was asked for before `now`, either.
+    pub fn forget(&mut self, user: UserId, now: Duration) {
+        self.keep(user, None, now);
+    }
+
+    fn keep(&mut self, user: UserId, routes: Option<Arc<[Route]>>, issued: Duration) {
         let full = self.young.len() >= self.generation && !self.young.contains_key(&user);
         if full || issued >= self.young_since + ROUTE_CACHE {
             self.old = mem::take(&mut self.young);
@@ -140,6 +150,20 @@ mod tests {
             cache.get(user(1), START + Duration::from_millis(6)),
             Some(somebody())
         );
+    }
+
+    /// A hint: what is kept is not used any more, nor what was asked for before it and comes after it.
+    #[test]
+    fn what_is_forgotten_is_asked_for_again() {
+        let mut cache = Cache::new();
+        let hint = START + Duration::from_millis(5);
+        cache.put(user(1), nobody(), START);
+        cache.forget(user(1), hint);
+        assert_eq!(cache.get(user(1), hint), None);
+        cache.put(user(1), nobody(), hint - Duration::from_millis(1));
+        assert_eq!(cache.get(user(1), hint), None, "asked for before the hint");
+        cache.put(user(1), somebody(), hint);
+        assert_eq!(cache.get(user(1), hint), Some(somebody()));
     }
 
     /// A clock that is behind the answer says nothing about its age.

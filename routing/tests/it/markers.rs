@@ -1,18 +1,29 @@
-//! Markers: who sets them, and who notices.
+//! Markers: who sets them, who notices, and what is said about users while they are new.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use routing::{Markers, Shard};
+use protocol::UserId;
+use routing::{GOOD_AFTER, Lookup, Markers, RouteTable, Shard};
 
-use crate::place::{LEASE, ask, redis, user};
+use crate::place::{ask, eventually, redis, route, user};
 
 /// What is new at one look.
 async fn look(markers: &mut Markers) -> BTreeSet<Shard> {
-    markers.look(LEASE).await.unwrap().into_iter().collect()
+    markers.look().await.unwrap().into_iter().collect()
+}
+
+/// What is said about some users, by one who keeps nothing.
+async fn fresh(table: &RouteTable, users: &[UserId]) -> Lookup {
+    let mut found = table.fresh(users).await;
+    assert!(found.failure.is_none(), "{found:?}");
+    assert_eq!(found.known.len() + found.unknown.len(), users.len());
+    found.unknown.sort_unstable();
+    found
 }
 
 /// Trap 17: of two processes one finds the marker missing and sets it; the other notices all the same,
-/// and both do so once.
+/// and both do so once. So they do if it was a router that found it missing.
 #[tokio::test]
 async fn trap_17_everybody_notices_a_shard_that_was_lost() {
     let (space, redis) = redis().await;
@@ -24,30 +35,75 @@ async fn trap_17_everybody_notices_a_shard_that_was_lost() {
 
     let lost = Shard::of(user(261));
     assert_eq!(lost.to_string(), "{r5}");
-    let deleted: i64 = ask(&space, "DEL", &format!("route:{lost}")).await;
-    assert_eq!(deleted, 1);
     let expected = BTreeSet::from([lost]);
-    assert_eq!(look(&mut one).await, expected);
-    assert_eq!(look(&mut other).await, expected);
-    assert_eq!(look(&mut one).await, BTreeSet::new());
-    assert_eq!(look(&mut other).await, BTreeSet::new());
+    let router = RouteTable::new(&redis);
+    for by_router in [false, true] {
+        let deleted: i64 = ask(&space, "DEL", &format!("route:{lost}")).await;
+        assert_eq!(deleted, 1);
+        if by_router {
+            assert_eq!(fresh(&router, &[user(5)]).await.unknown, [user(5)]);
+        }
+        assert_eq!(look(&mut one).await, expected);
+        assert_eq!(look(&mut other).await, expected);
+        assert_eq!(look(&mut one).await, BTreeSet::new());
+        assert_eq!(look(&mut other).await, BTreeSet::new());
+    }
 }
 
-/// A shard with a new marker can be believed one lease later, by Redis's clock.
+/// Trap 10: of a shard that has lost its memory nothing is said, and nothing is kept, until everybody
+/// had the time to write its routes again; the others are believed.
 #[tokio::test]
-async fn a_new_marker_says_when_its_shard_is_good() {
+async fn trap_10_a_shard_that_was_lost_is_not_believed_for_a_while() {
+    let (space, redis) = redis().await;
+    let table = RouteTable::new(&redis);
+    Markers::new(&redis).look().await.unwrap();
+    let (here, there, nobody) = (user(7), user(8), user(7 + 256));
+    for each in [here, there] {
+        table.write(each, "phone", &route(1, 1)).await.unwrap();
+    }
+    let all = [here, there, nobody];
+    assert_eq!(
+        fresh(&table, &all).await.unknown,
+        [here, there, nobody],
+        "new"
+    );
+    let good = || async { table.fresh(&all).await };
+    eventually("believed", good, |found| found.unknown.is_empty()).await;
+    assert!(table.lookup(&[nobody]).await.known[&nobody].is_empty());
+
+    // One shard forgets all that it knew.
+    for key in ["route:{r7}", "route:{r7}:7"] {
+        let deleted: i64 = ask(&space, "DEL", key).await;
+        assert_eq!(deleted, 1);
+    }
+    let lost = Instant::now();
+    let found = fresh(&table, &all).await;
+    assert_eq!(found.unknown, [here, nobody]);
+    assert_eq!(found.known[&there].len(), 1);
+    // Written again: who has another device may be elsewhere as well, so it is unknown all the same.
+    table.write(here, "phone", &route(1, 1)).await.unwrap();
+    let other = RouteTable::new(&redis);
+    for _ in 0..2 {
+        assert_eq!(other.lookup(&all).await.unknown.len(), 2, "not kept");
+    }
+    let found = eventually("believed again", good, |found| found.unknown.is_empty()).await;
+    assert!(lost.elapsed() + GOOD_AFTER / 10 > GOOD_AFTER);
+    assert_eq!(found.known[&here].len(), 1);
+    assert!(found.known[&nobody].is_empty());
+}
+
+/// A marker that stands is left alone, and so is its age.
+#[tokio::test]
+async fn a_marker_that_stands_is_left_alone() {
     let (space, redis) = redis().await;
     let mut markers = Markers::new(&redis);
-    markers.look(LEASE).await.unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.unwrap().as_millis();
+    markers.look().await.unwrap();
     let marker: String = ask(&space, "GET", "route:{r7}").await;
-    let (_, good_from) = marker.rsplit_once(':').unwrap();
-    let good_from: u128 = good_from.parse().unwrap();
-    // One machine, one clock; set a moment ago.
-    assert!(good_from <= now + LEASE.as_millis(), "{marker} at {now}");
-    assert!(good_from > now - 15_000, "{marker} at {now}");
-    markers.look(LEASE).await.unwrap();
+    let left: i64 = ask(&space, "PTTL", "route:{r7}:new").await;
+    markers.look().await.unwrap();
+    Markers::new(&redis).look().await.unwrap();
     let again: String = ask(&space, "GET", "route:{r7}").await;
-    assert_eq!(again, marker, "one that stands is left alone");
+    assert_eq!(again, marker);
+    let later: i64 = ask(&space, "PTTL", "route:{r7}:new").await;
+    assert!(later <= left, "{later} after {left}");
 }

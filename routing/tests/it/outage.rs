@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use routing::{RouteTable, RoutingError, since_boot};
+use routing::{Lookup, RouteTable, RoutingError, since_boot};
 use stack::{Options, Stack};
 
 use crate::place::{LEASE, Process, connect, eventually, route, user};
@@ -24,21 +24,32 @@ async fn a_redis_that_fails_is_told_in_time_and_found_again() {
     a.unheard().await;
     let told = since_boot() - paused;
     assert!(told < LEASE + LEASE / 2, "told after {told:?}");
+    // Whoever asks first waits for a moment, nobody after that: they are told that nothing is known.
     let asked = Instant::now();
-    let error = routes.lookup(&[user(8)]).await.unwrap_err();
-    assert_eq!(error.label(), "timeout", "{error:?}");
-    assert!(asked.elapsed() < Duration::from_secs(2));
+    let found = routes.lookup(&[user(8)]).await;
+    assert_eq!(found.unknown, [user(8)]);
+    assert_eq!(found.failure.unwrap().label(), "timeout");
+    assert!(asked.elapsed() < Duration::from_millis(500));
+    let asked = Instant::now();
+    for _ in 0..100 {
+        let found = routes.lookup(&[user(7), user(8)]).await;
+        assert_eq!(found.failure.unwrap().label(), "away");
+        assert_eq!(found.unknown.len(), 2);
+    }
+    assert!(asked.elapsed() < Duration::from_millis(250));
     server.resume();
     let second = a.held().await;
     assert_eq!(second.home, first.home);
-    assert_eq!(routes.lookup(&[user(8)]).await.unwrap().len(), 1);
+    let lookup = || async { routes.fresh(&[user(7), user(8)]).await };
+    let found = eventually("an answer", lookup, |found| found.unknown.is_empty()).await;
+    assert_eq!(*found.known[&user(7)], [mine]);
 
     // Killed: every request fails at once, nothing hangs.
     server.kill();
     a.unheard().await;
     let asked = Instant::now();
     for _ in 0..10 {
-        assert!(routes.lookup(&[user(9)]).await.is_err());
+        assert_eq!(routes.fresh(&[user(9)]).await.unknown, [user(9)]);
     }
     assert!(asked.elapsed() < Duration::from_secs(1));
 
@@ -47,13 +58,17 @@ async fn a_redis_that_fails_is_told_in_time_and_found_again() {
     let third = a.held().await;
     assert_eq!(third.home, first.home);
     assert!(third.incarnation > second.incarnation);
-    let lookup = || async { routes.lookup(&[user(7)]).await };
-    let answer = eventually("an answer", lookup, Result::is_ok)
-        .await
-        .unwrap();
-    assert!(answer[&user(7)].is_empty(), "it has lost its memory");
+    // Trap 10: it has lost its memory, and so it does not say that nobody is connected.
+    let lookup = || async { routes.fresh(&[user(7)]).await };
+    let answers = |found: &Lookup| {
+        assert!(found.known.is_empty(), "{found:?}");
+        found.failure.is_none()
+    };
+    eventually("an answer", lookup, answers).await;
     // Scripts were forgotten as well.
     routes.write(user(7), "laptop", &mine).await.unwrap();
+    let found = eventually("known", lookup, |found| found.unknown.is_empty()).await;
+    assert_eq!(*found.known[&user(7)], [mine]);
 }
 
 #[tokio::test]

@@ -2,10 +2,15 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::{Home, UserId};
-use routing::{Held, HomeKeeper, HomeSettings, HomeState, Redis, RedisSettings, Route};
+use routing::decide::View;
+use routing::{
+    Held, HomeKeeper, HomeSettings, HomeState, Markers, Redis, RedisSettings, Route, RouteTable,
+    since_boot,
+};
 use stack::{Space, Stack};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -30,6 +35,18 @@ pub(crate) fn connect(url: &str, key_prefix: &str) -> Redis {
         key_prefix: key_prefix.to_owned(),
     };
     Redis::connect(&settings).unwrap()
+}
+
+/// Sets the markers, and waits until look-ups are answered by all shards.
+pub(crate) async fn believed(redis: &Redis) {
+    Markers::new(redis).look().await.unwrap();
+    let table = RouteTable::new(redis);
+    let all: Vec<UserId> = (1..=256).map(user).collect();
+    let ask = || async { table.fresh(&all).await };
+    eventually("shards that are believed", ask, |found| {
+        found.unknown.is_empty()
+    })
+    .await;
 }
 
 /// Asks again until the answer is the wanted one; fails with the last one.
@@ -64,6 +81,8 @@ pub(crate) fn route(home: i32, incarnation: i64) -> Route {
 /// A keeper that runs, as a process would run it.
 pub(crate) struct Process {
     pub(crate) state: watch::Receiver<HomeState>,
+    pub(crate) views: watch::Receiver<Option<Arc<View>>>,
+    name: String,
     end: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
@@ -76,11 +95,18 @@ impl Process {
             lease: LEASE,
         };
         let (keeper, state) = HomeKeeper::new(redis, settings);
+        let views = keeper.views();
         let (end, ended) = oneshot::channel::<()>();
         let task = tokio::spawn(keeper.run(async {
             let _ = ended.await;
         }));
-        Self { state, end, task }
+        Self {
+            state,
+            views,
+            name: name.to_owned(),
+            end,
+            task,
+        }
     }
 
     pub(crate) async fn reaches(
@@ -118,6 +144,12 @@ impl Process {
     pub(crate) async fn unheard(&mut self) {
         let wanted = |state: &HomeState| matches!(state, HomeState::Unheard { reason } if reason.contains("can't be renewed"));
         self.reaches("unheard", wanted).await;
+    }
+
+    /// The homes that it stewards, by the table as it was last told.
+    pub(crate) fn stewards(&self) -> Vec<Home> {
+        let view = self.views.borrow().clone();
+        view.map_or_else(Vec::new, |view| view.stewarded_by(&self.name, since_boot()))
     }
 
     /// As SIGKILL: nothing is released.

@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use protocol::UserId;
-use routing::{ROUTE_CACHE, Restored, Route, RouteTable, since_boot};
+use routing::{Lookup, ROUTE_CACHE, Restored, Route, RouteTable, since_boot};
 
-use crate::place::{eventually, redis, route, user};
+use crate::place::{believed, eventually, redis, route, user};
 
-/// What somebody sees who has asked for nothing before.
+/// What stands there.
 async fn fresh(redis: &routing::Redis, user: UserId) -> Vec<Route> {
-    let found = RouteTable::new(redis).lookup(&[user]).await.unwrap();
-    let mut routes = found[&user].to_vec();
+    let found = RouteTable::new(redis).current(&[user]).await.unwrap();
+    let mut routes = found[0].to_vec();
     routes.sort_by_key(|route| route.home);
     routes
 }
@@ -71,16 +72,21 @@ async fn dead_routes_are_pruned_and_the_living_stay() {
     assert_eq!(table.prune(user(7), &[]).await.unwrap(), 0);
 }
 
-/// The audit heals a lost route, and never takes the device from a newer session.
+/// The audit heals a lost route, and never takes the device from another session, unless that is known
+/// to be dead: a Redis that failed over to an older copy shows sessions that have long gone.
 #[tokio::test]
-async fn a_route_is_restored_unless_a_newer_session_stands_there() {
+async fn a_route_is_restored_unless_a_living_session_stands_there() {
     let (_space, redis) = redis().await;
     let table = RouteTable::new(&redis);
     let (mine, newer) = (route(1, 10), route(2, 20));
-    let restore = |route: Route| {
+    let restore_over = |route: Route, dead: Option<Route>| {
         let table = table.clone();
-        async move { table.restore(user(7), "laptop", &route).await.unwrap() }
+        async move {
+            let restored = table.restore(user(7), "laptop", &route, dead.as_ref());
+            restored.await.unwrap()
+        }
     };
+    let restore = |route: Route| restore_over(route, None);
     assert_eq!(restore(mine).await, Restored::Written);
     assert_eq!(restore(mine).await, Restored::Present);
     let moved = Route {
@@ -91,7 +97,13 @@ async fn a_route_is_restored_unless_a_newer_session_stands_there() {
     assert_eq!(fresh(&redis, user(7)).await, [moved]);
     table.write(user(7), "laptop", &newer).await.unwrap();
     assert_eq!(restore(moved).await, Restored::Replaced(newer));
+    let other = route(2, 20);
+    let over_another = restore_over(moved, Some(other)).await;
+    assert_eq!(over_another, Restored::Replaced(newer), "compared");
     assert_eq!(fresh(&redis, user(7)).await, [newer]);
+    let over_the_dead = restore_over(moved, Some(newer)).await;
+    assert_eq!(over_the_dead, Restored::Written);
+    assert_eq!(fresh(&redis, user(7)).await, [moved]);
 }
 
 /// I4: an answer, the empty one too, is used again within `ROUTE_CACHE` and never after it.
@@ -100,15 +112,16 @@ async fn i4_an_answer_is_used_for_route_cache_and_no_longer() {
     let (_space, redis) = redis().await;
     let (reader, writer) = (RouteTable::new(&redis), RouteTable::new(&redis));
     let mine = route(1, 10);
+    believed(&redis).await;
     let issued_after = since_boot();
-    assert!(reader.lookup(&[user(7)]).await.unwrap()[&user(7)].is_empty());
+    assert!(reader.lookup(&[user(7)]).await.known[&user(7)].is_empty());
     let issued_before = since_boot();
     writer.write(user(7), "laptop", &mine).await.unwrap();
 
     let look = || async {
         let asked = since_boot();
-        let found = reader.lookup(&[user(7)]).await.unwrap();
-        (asked, found[&user(7)].to_vec())
+        let found = reader.lookup(&[user(7)]).await;
+        (asked, found.known[&user(7)].to_vec())
     };
     let (asked, cached) = look().await;
     if asked < issued_after + ROUTE_CACHE {
@@ -136,15 +149,22 @@ async fn a_crowd_is_looked_up_at_once() {
         table.write(user(id), "laptop", &mine).await.unwrap();
         expected.insert(user(id), vec![mine]);
     }
+    believed(&redis).await;
     let users: Vec<UserId> = (1..=2_500).chain(1..=10).map(user).collect();
     let mut lookups = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let (table, users) = (RouteTable::new(&redis), users.clone());
-        lookups.spawn(async move { table.lookup(&users).await.unwrap() });
+        lookups.spawn(async move { table.lookup(&users).await });
     }
-    for found in lookups.join_all().await {
-        assert_eq!(found.len(), 2_500);
-        for (user, routes) in found {
+    for Lookup {
+        known,
+        unknown,
+        failure,
+    } in lookups.join_all().await
+    {
+        assert!(unknown.is_empty(), "{} {failure:?}", unknown.len());
+        assert_eq!(known.len(), 2_500);
+        for (user, routes) in known {
             let expected = expected.get(&user).map_or(&[][..], Vec::as_slice);
             assert_eq!(*routes, *expected, "{user}");
         }
@@ -171,7 +191,8 @@ async fn i11_an_unreadable_route_is_left_out_and_overwritten() {
         assert_eq!(added, 1);
     }
     assert_eq!(fresh(&redis, user(263)).await, [good]);
-    let restored = table.restore(user(263), "phone", &mine).await.unwrap();
+    let restored = table.restore(user(263), "phone", &mine, None).await;
+    let restored = restored.unwrap();
     assert_eq!(restored, Restored::Written);
     assert_eq!(table.write(user(263), "tablet", &mine).await.unwrap(), None);
     assert_eq!(fresh(&redis, user(263)).await, [good, mine, mine]);
@@ -183,7 +204,84 @@ async fn a_cached_answer_is_the_same_one() {
     let (_space, redis) = redis().await;
     let table = RouteTable::new(&redis);
     table.write(user(7), "laptop", &route(1, 1)).await.unwrap();
-    let first = table.lookup(&[user(7)]).await.unwrap();
-    let second = table.clone().lookup(&[user(7)]).await.unwrap();
+    believed(&redis).await;
+    let first = table.lookup(&[user(7)]).await.known;
+    let second = table.clone().lookup(&[user(7)]).await.known;
     assert!(Arc::ptr_eq(&first[&user(7)], &second[&user(7)]));
+    let fresh = table.fresh(&[user(7)]).await.known;
+    assert!(!Arc::ptr_eq(&first[&user(7)], &fresh[&user(7)]));
+}
+
+/// Who keeps a look-up forgets it as soon as somebody writes a route, also after its line was cut;
+/// nobody waits for what is kept to end.
+#[tokio::test]
+async fn a_hint_ends_what_is_kept() {
+    let (space, redis) = redis().await;
+    let (reader, writer) = (RouteTable::new(&redis), RouteTable::new(&redis));
+    let hearing = reader.clone();
+    let task = tokio::spawn(async move { hearing.hear_hints(std::future::pending()).await });
+    believed(&redis).await;
+    let channel = format!("{}routes", space.key_prefix());
+    let heard = || async { listeners(&space, &channel).await };
+    eventually("a listener", heard, |n| *n == 1).await;
+
+    let mut last = Vec::new();
+    for (n, cut) in [(1, false), (2, false), (3, true), (4, false)] {
+        if cut {
+            cut_lines(&space).await;
+            eventually("a listener again", heard, |n| *n == 1).await;
+        }
+        let before = reader.lookup(&[user(7)]).await.known[&user(7)].to_vec();
+        assert_eq!(before, last, "kept");
+        let mine = route(n, 10);
+        // A new session, then one whose route is made sure of.
+        if n % 2 == 0 {
+            writer.write(user(7), "laptop", &mine).await.unwrap();
+        } else {
+            writer.prune(user(7), &last).await.unwrap();
+            writer
+                .restore(user(7), "laptop", &mine, None)
+                .await
+                .unwrap();
+        }
+        let written = Instant::now();
+        let look = || async { reader.lookup(&[user(7)]).await.known[&user(7)].to_vec() };
+        eventually("the new route", look, |found| *found == [mine]).await;
+        let took = written.elapsed();
+        println!("a route that was kept is replaced after {took:?}");
+        assert!(took < ROUTE_CACHE / 2, "{took:?}");
+        last = vec![mine];
+    }
+    task.abort();
+}
+
+async fn listeners(space: &stack::Space, channel: &str) -> i64 {
+    let mut redis = connection(space).await;
+    let mut ask = redis::cmd("PUBSUB");
+    let answer: (String, i64) = ask
+        .arg("NUMSUB")
+        .arg(channel)
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    answer.1
+}
+
+/// Cuts the lines of all who listen, on the shared server: others make theirs again as well.
+async fn cut_lines(space: &stack::Space) {
+    let mut redis = connection(space).await;
+    let mut kill = redis::cmd("CLIENT");
+    let killed: i64 = kill
+        .arg("KILL")
+        .arg("TYPE")
+        .arg("PUBSUB")
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert!(killed >= 1);
+}
+
+async fn connection(space: &stack::Space) -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(space.redis_url()).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
 }

@@ -137,12 +137,8 @@ impl Desk {
     /// The routes of a user, once there are `count`.
     pub(crate) async fn routes_of(&self, id: i64, count: usize) -> Vec<Route> {
         until("routes", || async {
-            let found = self
-                .routes
-                .lookup(&[user(id)])
-                .await
-                .map_err(|e| e.to_string())?;
-            let routes = found[&user(id)].to_vec();
+            let found = self.routes.current(&[user(id)]).await;
+            let routes = found.map_err(|e| e.to_string())?[0].to_vec();
             if routes.len() == count {
                 Ok(routes)
             } else {
@@ -155,9 +151,9 @@ impl Desk {
     /// The one route of a user, once it is of a later claim than `before`.
     pub(crate) async fn newer_route(&self, id: i64, before: &Route) -> Route {
         until("a route of a later claim", || async {
-            let found = self.routes.lookup(&[user(id)]).await;
+            let found = self.routes.current(&[user(id)]).await;
             let found = found.map_err(|error| error.to_string())?;
-            match *found[&user(id)] {
+            match *found[0] {
                 [route] if route.incarnation > before.incarnation => Ok(route),
                 ref routes => Err(format!("{routes:?}")),
             }

@@ -97,11 +97,11 @@ async fn trap_17_i4_a_shard_that_was_lost_is_written_again() {
     let _phone = gateway.session("ann", "phone", &[(1, 1)]).await;
     let before = desk.routes_of(ann, 1).await[0];
     let mut others = desk.markers();
-    others.look(Duration::from_secs(2)).await.unwrap();
+    others.look().await.unwrap();
 
     let shard = routing::Shard::of(user(ann));
     forget(&house, &format!("route:{shard}*")).await;
-    let lost = others.look(Duration::from_secs(2)).await.unwrap();
+    let lost = others.look().await.unwrap();
     assert_eq!(lost, [shard]);
     until("noticed", || async {
         match gateway.metric("was_route_shards_lost_total").await {

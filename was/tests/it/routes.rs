@@ -92,10 +92,10 @@ impl Place {
         mailbox
     }
 
-    /// What stands there now: a table of its own has nothing cached.
+    /// What stands there now.
     async fn stand(&self, id: i64) -> Vec<Route> {
-        let found = RouteTable::new(&self.redis).lookup(&[user(id)]).await;
-        found.unwrap()[&user(id)].to_vec()
+        let found = RouteTable::new(&self.redis).current(&[user(id)]).await;
+        found.unwrap()[0].to_vec()
     }
 }
 

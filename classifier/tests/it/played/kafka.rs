@@ -1,12 +1,12 @@
 //! Kafka and Redis, played: logs in memory whose acknowledgements fail when the test says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use classifier::ports::{
     Ack, Feed, Incoming, Lanes, LogError, Outgoing, Publish, PublishError, Routes, RoutesError,
-    Sink, Source,
+    Sink, Source, Whereabouts,
 };
 use protocol::{Command, Home, Lane, UserId};
 use tokio::sync::Notify;
@@ -22,7 +22,10 @@ struct Logs {
     full_sends: usize,
     /// Records for this sink are refused for good.
     refused: Option<Sink>,
+    /// So many look-ups fail; `usize::MAX`: all.
     lost_lookups: usize,
+    /// Of these nothing is known: their shard is new.
+    unknown: HashSet<UserId>,
     /// What is asked of this lane is never answered: it has no leader.
     leaderless: Option<Lane>,
     /// No commit of offsets is ever answered: the group has no coordinator.
@@ -102,6 +105,10 @@ impl Kafka {
 
     pub(super) fn lose_lookups(&self, n: usize) {
         self.logs().lost_lookups = n;
+    }
+
+    pub(super) fn know_nothing_of(&self, users: &[UserId]) {
+        self.logs().unknown = users.iter().copied().collect();
     }
 
     pub(super) fn sent_to(&self, sink: Sink) -> Vec<Outgoing> {
@@ -217,22 +224,28 @@ impl Publish for Kafka {
 
 /// User n is on home n; from 100 on, nowhere; 98 and 99 on homes that do not exist.
 impl Routes for Kafka {
-    async fn homes(&self, users: &[UserId]) -> Result<HashMap<UserId, Vec<Home>>, RoutesError> {
+    async fn homes(&self, users: &[UserId]) -> Whereabouts {
         let mut logs = self.logs();
         if logs.lost_lookups > 0 {
-            logs.lost_lookups -= 1;
-            return Err(RoutesError("played: unreachable".to_owned()));
+            logs.lost_lookups -= usize::from(logs.lost_lookups != usize::MAX);
+            return Whereabouts {
+                failure: Some(RoutesError("played: unreachable".to_owned())),
+                ..Whereabouts::default()
+            };
         }
-        let connected = users.iter().filter(|user| user.get() < 100);
-        Ok(connected
-            .map(|user| {
-                let home = match user.get() {
-                    98 => -1,
-                    99 => 9_999,
-                    n => i32::try_from(n).unwrap(),
-                };
-                (*user, vec![Home(home)])
-            })
-            .collect())
+        let known = users.iter().filter(|user| !logs.unknown.contains(user));
+        let known = known.map(|user| {
+            let homes = match user.get() {
+                98 => vec![Home(-1)],
+                99 => vec![Home(9_999)],
+                100.. => Vec::new(),
+                n => vec![Home(i32::try_from(n).unwrap())],
+            };
+            (*user, homes)
+        });
+        Whereabouts {
+            known: known.collect(),
+            failure: None,
+        }
     }
 }

@@ -124,20 +124,6 @@ async fn applied_beyond_the_end_is_cut_back() {
     assert_eq!(stage.stored(room), [1, 2]);
 }
 
-/// Redis away: nothing is lost, nothing is pushed by mistake; delivered when it is back.
-#[tokio::test]
-async fn unread_routes_are_read_again() {
-    let mut stage = Stage::new();
-    let room = room_in(0, 0);
-    stage.kafka.lose_lookups(4);
-    stage.produce(&command(room, 1, group(&[2])));
-    stage.start();
-    stage.settled([0, -1]).await;
-    assert_eq!(stage.delivered(room, 2), [1]);
-    assert!(stage.kafka.sent_to(Sink::Push).is_empty());
-    assert_eq!(stage.metrics().route_failures.get(), 4);
-}
-
 /// A record that is not acknowledged is sent again, alone, and `routed` waits for it.
 #[tokio::test]
 async fn unacknowledged_records_are_sent_again() {

@@ -19,7 +19,7 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 use super::hook::Hook;
-use crate::servers::settings;
+use crate::servers::{believed, settings};
 
 pub(super) const SECRET: &str = "a secret that only the test knows, and long";
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,6 +65,7 @@ impl Bench {
         let admin = Admin::connect(&settings.kafka, PATIENCE).unwrap();
         let specs = [topic(topics.push(), PARTITIONS), topic(topics.dlq(), 1)];
         admin.ensure_topics(&specs).await.unwrap();
+        believed(&settings.redis).await;
         let hook = Hook::start().await;
         let push = PushSettings {
             url: format!("http://{}/push", hook.address).parse().unwrap(),

@@ -10,9 +10,9 @@ use protocol::{
     Command, CommandKind, DeliveryHeaders, DlqReason, Home, MessageId, Origin, PushRecord, RoomId,
     RoomKind, Seq, ServerFrame, SignalKind, SignalRecord, Target, UserId, VERSION, header, lane_of,
 };
-use routing::{Redis, RedisSettings, Route, RouteTable};
+use routing::{Markers, Redis, RedisSettings, Route, RouteTable};
 use serde_json::Value;
-use service::kafka::{Consumer, Feed, KafkaSettings, Outgoing, Placed, Producer, Topics};
+use service::kafka::{Consumer, Feed, Incoming, KafkaSettings, Outgoing, Placed, Producer, Topics};
 use service::settings::AdminSettings;
 use stack::{Cluster, ClusterOptions, Space, Stack};
 use store::{Page, RoomKey, Store, StoreSettings};
@@ -52,6 +52,24 @@ pub(crate) fn settings(space: &Space) -> Settings {
     }
 }
 
+/// Waits until look-ups are answered: where no gateway has ever been, the shards of routes are new, and
+/// nothing is believed of them for a while.
+pub(crate) async fn believed(redis: &RedisSettings) {
+    let redis = Redis::connect(redis).unwrap();
+    Markers::new(&redis).look().await.unwrap();
+    let (table, all) = (RouteTable::new(&redis), (1..=256).map(user));
+    let all: Vec<UserId> = all.collect();
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let found = table.fresh(&all).await;
+        if found.unknown.is_empty() {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{found:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[derive(Default)]
 struct Seen {
     /// Frames of events, in the order of the home's partition.
@@ -83,17 +101,15 @@ impl Bench {
             homes: HOMES,
             ..ClusterOptions::default()
         };
-        let cluster = Cluster::start(&space, options).await.unwrap();
+        let redis = settings(&space).redis;
+        let (cluster, ()) = tokio::join!(Cluster::start(&space, options), believed(&redis));
+        let cluster = cluster.unwrap();
         let kafka = KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix());
         let topics = kafka.topics();
         let consumer = Consumer::start(&kafka, "bench", "bench").unwrap();
         let homes = (1..=HOMES)
             .map(|home| (home, consumer.add(topics.receive(), home, 0).unwrap()))
             .collect();
-        let redis = RedisSettings {
-            url: space.redis_url().to_owned(),
-            key_prefix: space.key_prefix(),
-        };
         Self {
             producer: Producer::start(&kafka, "bench", Duration::from_secs(5)).unwrap(),
             consumer,
@@ -278,6 +294,34 @@ impl Bench {
         }
     }
 
+    /// Reads a home until this event of a room is there.
+    pub(super) async fn until_seq(&mut self, home: i32, room: RoomId, seq: i64) {
+        let there = self.has_seq(home, room, seq, PATIENCE).await;
+        assert!(there, "seq {seq} of room {room} on home {home}");
+    }
+
+    /// Whether this event of a room, or a later one, comes to a home in so long.
+    pub(super) async fn has_seq(
+        &mut self,
+        home: i32,
+        room: RoomId,
+        seq: i64,
+        within: Duration,
+    ) -> bool {
+        let last = |bench: &Self| {
+            let events = bench.seen.get(&home)?.events.get(&room)?;
+            events.last().map(|(seq, _)| *seq)
+        };
+        let deadline = tokio::time::Instant::now() + within;
+        while last(self).is_none_or(|last| last < seq) {
+            let feed = self.homes.get_mut(&home).unwrap();
+            let record = tokio::time::timeout_at(deadline, feed.recv()).await;
+            let Ok(record) = record else { return false };
+            self.keep(home, record.unwrap());
+        }
+        true
+    }
+
     /// The seqs of a room's first `n` events on a home, in the order of the partition, repeats left
     /// out as a session leaves them out.
     pub(super) async fn events(&mut self, home: i32, room: RoomId, n: usize) -> Vec<i64> {
@@ -336,7 +380,10 @@ impl Bench {
             let log = self.cluster.classifier(0).log_tail();
             panic!("waited on home {home} for {what}\n{log}");
         };
-        let record = record.unwrap();
+        self.keep(home, record.unwrap());
+    }
+
+    fn keep(&mut self, home: i32, record: Incoming) {
         let headers = DeliveryHeaders::decode(record.header_slices()).unwrap();
         let payload = record.payload.unwrap_or_default();
         match headers.target {
@@ -376,7 +423,7 @@ impl Bench {
     /// The reasons of `n` dead letters; each names where it came from.
     pub(super) async fn dead_letters(&self, n: usize) -> Vec<String> {
         let records = self.all_of(self.topics.dlq(), 3, n).await;
-        let header = |record: &service::kafka::Incoming, name| {
+        let header = |record: &Incoming, name| {
             String::from_utf8(record.header(name).unwrap().to_vec()).unwrap()
         };
         records
@@ -390,12 +437,7 @@ impl Bench {
             .collect()
     }
 
-    async fn all_of(
-        &self,
-        topic: &str,
-        partitions: i32,
-        n: usize,
-    ) -> Vec<service::kafka::Incoming> {
+    async fn all_of(&self, topic: &str, partitions: i32, n: usize) -> Vec<Incoming> {
         let mut feeds: Vec<Feed> = (0..partitions)
             .map(|p| self.consumer.add(topic, p, 0).unwrap())
             .collect();
