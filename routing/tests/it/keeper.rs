@@ -192,3 +192,41 @@ async fn trap_9_after_a_silence_former_holders_come_first() {
     assert_eq!(a.held().await.home, had.home);
     b.waiting("held by others").await;
 }
+
+/// I8: every home has one reader. Nobody stewards while the grace runs; then each home without an owner
+/// is one gateway's, also the one of a gateway that is killed, until it returns.
+#[tokio::test]
+async fn i8_a_home_without_an_owner_has_one_steward() {
+    let (_space, redis) = redis().await;
+    let mut a = Process::start(&redis, "a", 6);
+    let mut views = a.views.clone();
+    let first = views.wait_for(Option::is_some).await.unwrap().clone();
+    assert!(first.unwrap().in_grace());
+    let mut b = Process::start(&redis, "b", 6);
+    let (at_a, at_b) = (a.held().await.home, b.held().await.home);
+    let of = |process: &Process| process.stewards().into_iter().collect::<BTreeSet<Home>>();
+    let all: BTreeSet<Home> = (1..=6).map(Home).collect();
+    let free: BTreeSet<Home> = all.difference(&[at_a, at_b].into()).copied().collect();
+    eventually(
+        "one steward for each free home",
+        || async { (of(&a), of(&b)) },
+        |(a, b)| a.is_disjoint(b) && &(a | b) == &free,
+    )
+    .await;
+    b.kill().await;
+    let left = &free | &[at_b].into();
+    eventually(
+        "the last one stewards all",
+        || async { of(&a) },
+        |a| *a == left,
+    )
+    .await;
+    let mut b = Process::start(&redis, "b", 6);
+    assert_eq!(b.held().await.home, at_b);
+    eventually(
+        "the owner's return",
+        || async { of(&a) },
+        |a| !a.contains(&at_b),
+    )
+    .await;
+}
