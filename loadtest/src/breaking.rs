@@ -1,35 +1,35 @@
 //! `loadtest break`: a cluster of its own is broken in one way after another while it works, and what was lost,
 //! doubled or out of order is counted.
 //!
-//! [`round`] runs one fault: users of its own, steady load, [`strike`], repair, verdict. What is told of it is made by
-//! pure parts: [`times`] from every single arrival, [`row`], [`picture`], [`page`].
+//! [`round`] runs one fault: users of its own, steady load, [`strike`], repair, verdict, and whether who was not there was
+//! told ([`pushes`]). What is told of it is made by pure parts: [`times`] from every single arrival, [`row`], [`picture`],
+//! [`page`].
 
 mod fault;
 mod page;
 mod picture;
+mod pushes;
 mod round;
 mod row;
 mod slow;
 mod strike;
 mod times;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::ensure;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 
-use crate::{
-    own_cluster::{self, Demand},
-    plan,
-    processes::System,
-    scenario::Scenario,
-};
+use crate::own_cluster::{self, Ground};
 
 pub use fault::Fault;
+pub(crate) use round::{Course, follow, load, round};
 pub use row::Row;
+pub(crate) use row::table;
 pub use times::Spread;
+pub(crate) use times::{Moments, times};
 
 /// Breaks a cluster of its own, one fault after another, under steady load.
 #[derive(Debug, Clone, Args)]
@@ -40,9 +40,15 @@ pub struct BreakArgs {
     /// Messages a second, over all sessions.
     #[arg(long, default_value_t = 1_000.0)]
     pub rate: f64,
-    /// Sessions, in rooms of two, over 3 gateways.
+    /// Sessions, over 3 gateways.
     #[arg(long, default_value_t = 500)]
     pub users: usize,
+    /// Members with a session in a room; each is in one room.
+    #[arg(long, default_value_t = 2)]
+    pub room_size: usize,
+    /// Further members who are never connected: they have to be pushed.
+    #[arg(long, default_value_t = 10)]
+    pub absent: usize,
     /// Kafka brokers: 3, or 1 for a quick look.
     #[arg(long, default_value_t = 3)]
     pub brokers: usize,
@@ -65,11 +71,7 @@ pub struct BreakArgs {
 
 impl BreakArgs {
     fn check(&self) -> anyhow::Result<()> {
-        ensure!(self.users >= 6, "--users: two on each gateway at least");
-        ensure!(
-            self.rate > 0.0 && self.rate <= 1e6,
-            "--rate: above 0, at most 1,000,000"
-        );
+        self.course().check()?;
         for (name, seconds) in [
             ("--before", self.before),
             ("--after", self.after),
@@ -96,12 +98,16 @@ impl BreakArgs {
         }
     }
 
-    fn before(&self) -> Duration {
-        Duration::from_secs_f64(self.before)
-    }
-
-    fn after(&self) -> Duration {
-        Duration::from_secs_f64(self.after)
+    fn course(&self) -> Course {
+        Course {
+            users: self.users,
+            room_size: self.room_size,
+            absent: self.absent,
+            rate: self.rate,
+            before: Duration::from_secs_f64(self.before.max(0.0)),
+            after: Duration::from_secs_f64(self.after.max(0.0)),
+            at_least: Duration::ZERO,
+        }
     }
 }
 
@@ -131,7 +137,7 @@ impl BreakReport {
 
 impl std::fmt::Display for BreakReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", row::table(&self.rows))?;
+        write!(f, "{}", table(&self.rows))?;
         for row in &self.rows {
             for remark in &row.remarks {
                 writeln!(f, "{}: {remark}", row.name)?;
@@ -151,19 +157,15 @@ impl std::fmt::Display for BreakReport {
 /// repaired, is none: see [`BreakReport::is_good`].
 pub async fn break_it(args: &BreakArgs) -> anyhow::Result<BreakReport> {
     args.check()?;
-    #[expect(clippy::cast_precision_loss, reason = "a number of users")]
-    let rate_per_user = args.rate / args.users as f64;
-    let demand = Demand {
-        rate_per_user,
-        room_size: 2,
-    };
-    let system = own_cluster::start_to_break(&demand, args.brokers).await?;
-    let report = all(args, &system).await;
-    system.stop(report.is_good()).await;
+    let (course, faults) = (args.course(), args.faults());
+    let cables = faults.iter().any(|fault| fault.needs_cables());
+    let ground = own_cluster::start_to_break(&course.demand(), args.brokers, cables).await?;
+    let report = all(args, &course, &ground).await;
+    ground.system.stop(report.is_good()).await;
     Ok(report)
 }
 
-async fn all(args: &BreakArgs, system: &System) -> BreakReport {
+async fn all(args: &BreakArgs, course: &Course, ground: &Ground) -> BreakReport {
     let mut report = BreakReport {
         rows: Vec::new(),
         stories: Vec::new(),
@@ -171,7 +173,7 @@ async fn all(args: &BreakArgs, system: &System) -> BreakReport {
     };
     let bar = bar();
     bar.set_prefix("warming up");
-    if let Err(error) = warm_up(args, system).await {
+    if let Err(error) = warm_up(course, args.warm_up, ground).await {
         report.failed = Some(format!("warm-up: {error:#}"));
         return report;
     }
@@ -179,9 +181,9 @@ async fn all(args: &BreakArgs, system: &System) -> BreakReport {
     for (number, fault) in (1..).zip(&faults) {
         let name = fault.name();
         bar.set_prefix(format!("{number}/{} {name}", faults.len()));
-        match round::round(args, *fault, system, &bar).await {
+        match round(course, *fault, ground, &bar).await {
             Ok((row, story)) => {
-                bar.println(row.cells().join("  "));
+                say(&bar, &row.cells().join("  "));
                 report.rows.push(row);
                 report.stories.push(story);
             }
@@ -195,27 +197,37 @@ async fn all(args: &BreakArgs, system: &System) -> BreakReport {
     report
 }
 
-/// Load that nobody judges: until the broker's compiler has come to rest.
-async fn warm_up(args: &BreakArgs, system: &System) -> anyhow::Result<()> {
-    if args.warm_up <= 0.0 {
+/// Load that nobody judges, for so many seconds: until the broker's compiler has come to rest.
+pub(crate) async fn warm_up(course: &Course, seconds: f64, ground: &Ground) -> anyhow::Result<()> {
+    if seconds <= 0.0 {
         return Ok(());
     }
-    let mut scenario = Scenario::new(system.cluster.urls());
-    scenario.users(args.users).await?;
-    scenario.rooms_of(plan::rooms(args.users, 2)).await?;
-    scenario.connect_all().await?;
-    let load = round::load(&Arc::new(scenario), args.rate);
-    sleep(Duration::from_secs_f64(args.warm_up)).await;
+    let scenario = course.scenario(ground).await?;
+    let load = load(&scenario, course.rate, Vec::new());
+    sleep(Duration::from_secs_f64(seconds)).await;
     drop(load);
     Ok(())
 }
 
 /// On stderr, and only on a terminal.
-fn bar() -> ProgressBar {
+pub(crate) fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{spinner} {elapsed} {prefix}: {msg}");
     let bar = ProgressBar::new_spinner();
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
     bar
+}
+
+/// A line above the bar, or without one.
+#[expect(
+    clippy::print_stderr,
+    reason = "what is known so far, should a long run not come to its end"
+)]
+pub(crate) fn say(bar: &ProgressBar, line: &str) {
+    if bar.is_hidden() {
+        eprintln!("{line}");
+    } else {
+        bar.println(line);
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! - [`Scenario`]: users on gateways, rooms among them, messages at a rate: for system tests and load runs.
 //! - [`run`], [`idle`], [`bench()`]: load runs with percentiles, processor time, memory and a verdict.
 //! - [`break_it`]: faults under load, one after another, and what was lost.
+//! - [`storm`]: a gateway dies with thousands of sessions. [`soak`]: a fault each minute, for an hour.
 //! - [`chat`]: the terminal client.
 
 pub mod oracle;
@@ -12,6 +13,8 @@ mod away;
 mod bench;
 mod breaking;
 mod chat;
+mod failings;
+mod hook;
 mod idle;
 mod latency;
 mod own_cluster;
@@ -20,11 +23,14 @@ mod processes;
 mod report;
 mod run;
 mod scenario;
+mod soak;
+mod storm;
 
 pub use away::Away;
 pub use bench::{BenchArgs, BenchReport, bench};
 pub use breaking::{BreakArgs, BreakReport, Fault, Row, Spread, break_it};
 pub use chat::{ChatArgs, chat};
+pub use failings::Failings;
 pub use idle::{IdleArgs, IdleReport, idle};
 pub use latency::{Latencies, Percentiles};
 pub use plan::Phase;
@@ -32,6 +38,8 @@ pub use processes::Usage;
 pub use report::Report;
 pub use run::{RunArgs, run};
 pub use scenario::{Gauge, Paced, Room, Scenario, Session};
+pub use soak::{SoakArgs, SoakReport, soak};
+pub use storm::{StormArgs, StormReport, storm};
 
 /// Where `make run` has its gateways.
 const LOCAL: &str = "http://127.0.0.1:8081,http://127.0.0.1:8082,http://127.0.0.1:8083";

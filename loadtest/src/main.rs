@@ -3,7 +3,7 @@
 use std::{fmt::Display, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use loadtest::{BenchArgs, BreakArgs, ChatArgs, IdleArgs, RunArgs};
+use loadtest::{BenchArgs, BreakArgs, ChatArgs, IdleArgs, RunArgs, SoakArgs, StormArgs};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -27,6 +27,10 @@ enum Task {
     Bench(BenchArgs),
     /// Break a cluster of its own in one way after another, and count what is lost.
     Break(BreakArgs),
+    /// Kill a gateway with thousands of sessions, and see them come back.
+    Storm(StormArgs),
+    /// Keep a cluster of its own under load for long, with a random fault each minute.
+    Soak(SoakArgs),
 }
 
 #[tokio::main]
@@ -73,6 +77,16 @@ async fn work(task: Task) -> anyhow::Result<bool> {
                 std::fs::write(file, report.page())?;
             }
             tell(args.json.as_deref(), &report, &report.rows)?;
+            Ok(report.is_good())
+        }
+        Task::Storm(args) => {
+            let report = loadtest::storm(&args).await?;
+            tell(args.json.as_deref(), &report, &report)?;
+            Ok(report.is_good())
+        }
+        Task::Soak(args) => {
+            let report = loadtest::soak(&args).await?;
+            tell(args.json.as_deref(), &report, &report)?;
             Ok(report.is_good())
         }
     }

@@ -245,6 +245,12 @@ impl Ledger {
         self.by_id.get(&id).map(|at| self.messages[*at].sender)
     }
 
+    /// The numbers of the accepted messages, as far as they are known: of each that has arrived anywhere.
+    pub fn accepted_seqs(&self) -> impl Iterator<Item = Seq> + '_ {
+        let accepted = self.messages.iter().filter(|message| message.accepted);
+        accepted.filter_map(|message| message.seq)
+    }
+
     /// Pairs of an accepted message and a recipient that it has not reached: what a run waits for at its end.
     #[must_use]
     pub const fn outstanding(&self) -> u64 {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use stack::{Cluster, ClusterOptions, Stack};
 
-use crate::processes::System;
+use crate::{hook::Hook, processes::System};
 
 /// What a run asks of its cluster.
 pub(crate) struct Demand {
@@ -25,29 +25,65 @@ pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
     let stack = Stack::start(stack::Options::default())
         .await
         .context("start the servers")?;
-    on(stack, demand, 2).await
+    let size = Size {
+        classifiers: 2,
+        pushers: 0,
+        env: settings(demand),
+    };
+    on(stack, size).await
 }
 
-/// The same to be broken: so many brokers, 3 gateways, 3 classifiers. It does not take the turn of the
-/// tests that break servers (`Stack::alone`): it lasts for many minutes.
-pub(crate) async fn start_to_break(demand: &Demand, brokers: usize) -> anyhow::Result<System> {
-    let stack = Stack::start(stack::Options {
+/// A system to be broken, and the webhook that its push worker tells. The system goes first.
+pub(crate) struct Ground {
+    pub(crate) system: System,
+    pub(crate) hook: Hook,
+}
+
+/// The same to be broken: so many brokers, 3 gateways, 3 classifiers, a push worker. With `cables` the first gateway and
+/// the first classifier have a network of their own, in this order. It does not take the turn of the tests that break
+/// servers (`Stack::alone`): it lasts for many minutes.
+pub(crate) async fn start_to_break(
+    demand: &Demand,
+    brokers: usize,
+    cables: bool,
+) -> anyhow::Result<Ground> {
+    let hook = Hook::start().await.context("listen for pushes")?;
+    let options = stack::Options {
         brokers,
+        cables: if cables { 2 } else { 0 },
         ..stack::Options::default()
-    })
-    .await
-    .context("start the servers")?;
-    on(stack, demand, 3).await
+    };
+    let stack = Stack::start(options).await.context("start the servers")?;
+    let mut size = Size {
+        classifiers: 3,
+        pushers: 1,
+        env: hook.env(),
+    };
+    size.env.extend(settings(demand));
+    let system = on(stack, size).await?;
+    Ok(Ground { system, hook })
 }
 
-async fn on(stack: Stack, demand: &Demand, classifiers: usize) -> anyhow::Result<System> {
+/// How much of what differs between runs.
+struct Size {
+    classifiers: usize,
+    pushers: usize,
+    env: Vec<(String, String)>,
+}
+
+async fn on(stack: Stack, size: Size) -> anyhow::Result<System> {
     let space = stack.space().await.context("make a space on the servers")?;
+    let cabled = ["was-1", "classifier-1"].into_iter().zip(stack.cables());
     let options = ClusterOptions {
         was: 3,
-        classifiers,
+        classifiers: size.classifiers,
+        pushers: size.pushers,
         lanes: LANES,
         homes: 64,
-        env: settings(demand),
+        env: size.env,
+        env_of: cabled
+            .map(|(name, cable)| (name.to_owned(), cable.env(&space)))
+            .collect(),
         ..ClusterOptions::default()
     };
     let cluster = Cluster::start(&space, options)

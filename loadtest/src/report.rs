@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::{away::Away, latency::Percentiles, oracle::Verdict, processes::Usage};
+use crate::{away::Away, failings::Failings, latency::Percentiles, processes::Usage};
 
 /// The result of `loadtest run`.
 #[derive(Debug, Clone, Serialize)]
@@ -25,20 +25,9 @@ pub struct Report {
     pub accepted: u64,
     /// First arrivals of these, at all members of their rooms, their senders included.
     pub delivered: u64,
-    /// Accepted messages missing at a recipient, per recipient; the warm-up's too.
-    pub lost: u64,
-    /// Arrivals of what the recipient had; the warm-up's too.
-    pub duplicated: u64,
-    /// Arrivals below a number that the recipient had; the warm-up's too.
-    pub out_of_order: u64,
-    /// Messages with two numbers, numbers with two messages; the warm-up's too.
-    pub misnumbered: u64,
-    /// Arrivals of what nobody issued, or at who is no member.
-    pub foreign: u64,
-    /// Refused for good.
-    pub rejected: u64,
-    /// Neither promised nor refused when the run ended.
-    pub unanswered: u64,
+    /// What must be 0; the warm-up's too.
+    #[serde(flatten)]
+    pub failings: Failings,
     /// Due, but the sender's outbox was full.
     pub outbox_full: u64,
     /// `unavailable` and `rate_limited`, each sent again.
@@ -61,19 +50,7 @@ impl Report {
     /// Whether nothing was lost, doubled, out of order, misnumbered, foreign, refused or left open.
     #[must_use]
     pub const fn is_good(&self) -> bool {
-        self.lost + self.duplicated + self.out_of_order + self.misnumbered + self.foreign == 0
-            && self.rejected + self.unanswered + self.outbox_full == 0
-    }
-
-    pub(crate) fn judge(&mut self, verdict: Verdict) {
-        self.lost = verdict.lost;
-        self.duplicated = verdict.duplicated;
-        self.out_of_order = verdict.out_of_order;
-        self.misnumbered = verdict.conflicting;
-        self.foreign = verdict.foreign;
-        self.rejected = verdict.rejected;
-        self.unanswered = verdict.unanswered;
-        self.details = verdict.details;
+        self.failings.is_empty() && self.outbox_full == 0
     }
 }
 
@@ -95,27 +72,15 @@ impl std::fmt::Display for Report {
             issued,
             accepted,
             delivered,
-            lost,
-            duplicated,
-            out_of_order,
+            failings,
             ..
         } = self;
         writeln!(
             f,
             "issued {issued}, accepted {accepted}, delivered {delivered}"
         )?;
-        writeln!(
-            f,
-            "lost {lost}, doubled {duplicated}, out of order {out_of_order}"
-        )?;
-        let others = [
-            ("misnumbered", self.misnumbered),
-            ("foreign", self.foreign),
-            ("rejected", self.rejected),
-            ("unanswered", self.unanswered),
-            ("outbox full", self.outbox_full),
-            ("delayed", self.delayed),
-        ];
+        writeln!(f, "{failings}")?;
+        let others = [("outbox full", self.outbox_full), ("delayed", self.delayed)];
         for (what, number) in others.iter().filter(|(_, number)| *number > 0) {
             writeln!(f, "{what} {number}")?;
         }

@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     LOCAL,
+    failings::Failings,
     own_cluster::{self, Demand},
     plan::{self, Phase},
     processes::{self, System},
@@ -165,13 +166,7 @@ async fn drive(args: &RunArgs, system: Option<&System>) -> anyhow::Result<Report
         issued: gauge.issued(),
         accepted: gauge.accepted(),
         delivered: gauge.delivered(),
-        lost: 0,
-        duplicated: 0,
-        out_of_order: 0,
-        misnumbered: 0,
-        foreign: 0,
-        rejected: 0,
-        unanswered: 0,
+        failings: Failings::from(&verdict),
         outbox_full: gauge.refused(),
         delayed: gauge.delayed(),
         accepted_ms: gauge.accepted_after.percentiles(),
@@ -179,9 +174,8 @@ async fn drive(args: &RunArgs, system: Option<&System>) -> anyhow::Result<Report
         cpu_us_per_delivery: per_delivery(system.is_some(), processes::total(&processes), arrivals),
         away_ms: scenario.away(),
         processes,
-        details: Vec::new(),
+        details: verdict.details,
     };
-    report.judge(verdict);
     report.details.extend(gauge.remarks());
     Ok(report)
 }

@@ -64,6 +64,8 @@ pub struct Session {
     cursors: std::collections::BTreeMap<protocol::RoomId, protocol::Seq>,
     status: Arc<Status>,
     sent: Arc<Sent>,
+    /// Never connected: to be pushed.
+    absent: bool,
 }
 
 impl Scenario {
@@ -98,6 +100,17 @@ impl Scenario {
     #[must_use]
     pub const fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// All sessions but those of [`Scenario::absent`], by index.
+    pub(crate) fn present(&self) -> Vec<usize> {
+        let there = |index: &usize| !self.sessions[*index].absent;
+        (0..self.sessions.len()).filter(there).collect()
+    }
+
+    /// All rooms.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &Room> {
+        self.rooms.iter().map(|room| &**room)
     }
 
     /// The sessions that a gateway greeted last and that are still connected to it, by index.

@@ -21,6 +21,10 @@ pub enum Fault {
     ClassifierStop,
     /// Two of three gateways are killed with -9 at once, and started again 5 s later.
     WasTwoKilled,
+    /// The network between a gateway and all servers is cut for 10 s, and healed; its clients stay connected to it.
+    WasCut,
+    /// The same with a classifier: past its leases, and what it had sent arrives afterwards.
+    ClassifierCut,
     /// A Kafka broker is killed with -9, and started again 5 s later.
     BrokerKilled,
     /// Two of three brokers are killed with -9 and started again 10 s later: in between nothing may be accepted.
@@ -35,13 +39,15 @@ pub enum Fault {
     PostgresKilled,
     /// Postgres stands still for 5 s (SIGSTOP), all its processes.
     PostgresPaused,
+    /// For 5 s connections of a gateway and of a classifier to Postgres are reset in the middle of what they ask.
+    PostgresReset,
     /// One user's route is deleted in Redis behind everybody's back.
     RouteDeleted,
     /// One user in ten more comes, is sent 1 MB a second, and reads nothing, for 15 s.
     SlowSockets,
     /// 10 records that can't be decoded in each lane.
     Poison,
-    /// All gateways and classifiers, one after another: SIGTERM, end, start, ready.
+    /// All gateways, classifiers and push workers, one after another: SIGTERM, end, start, ready.
     RollingRestart,
 }
 
@@ -54,6 +60,10 @@ pub(super) enum Way {
     Term,
     /// SIGSTOP and SIGCONT.
     Pause,
+    /// Its network cut, and healed.
+    Cut,
+    /// Its connections to Postgres reset, again and again.
+    Tear,
     /// FLUSHALL.
     Flush,
     /// The route of session 0.
@@ -106,6 +116,8 @@ impl Fault {
             Self::WasStop | Self::ClassifierStop | Self::RedisPaused | Self::PostgresPaused => {
                 Way::Pause
             }
+            Self::WasCut | Self::ClassifierCut => Way::Cut,
+            Self::PostgresReset => Way::Tear,
             Self::RedisFlush => Way::Flush,
             Self::RouteDeleted => Way::Route,
             Self::SlowSockets => Way::Slow,
@@ -116,16 +128,18 @@ impl Fault {
 
     pub(super) const fn whom(self) -> Whom {
         match self {
-            Self::WasKill | Self::WasTerm | Self::WasStop => Whom::Was(1),
+            Self::WasKill | Self::WasTerm | Self::WasStop | Self::WasCut => Whom::Was(1),
             Self::WasTwoKilled => Whom::Was(2),
-            Self::ClassifierKill | Self::ClassifierTerm | Self::ClassifierStop => {
-                Whom::Classifier(1)
-            }
+            Self::ClassifierKill
+            | Self::ClassifierTerm
+            | Self::ClassifierStop
+            | Self::ClassifierCut => Whom::Classifier(1),
             Self::BrokerKilled => Whom::Broker(1),
             Self::TwoBrokersKilled => Whom::Broker(2),
             Self::RedisKilledEmpty | Self::RedisPaused => Whom::Redis,
             Self::PostgresKilled | Self::PostgresPaused => Whom::Postgres,
             Self::RedisFlush
+            | Self::PostgresReset
             | Self::RouteDeleted
             | Self::SlowSockets
             | Self::Poison
@@ -133,10 +147,19 @@ impl Fault {
         }
     }
 
+    /// Whether it needs processes whose network can be broken.
+    pub(crate) const fn needs_cables(self) -> bool {
+        matches!(self.way(), Way::Cut | Way::Tear)
+    }
+
     /// From the fault to the beginning of its repair.
     pub(super) const fn lasting(self) -> Duration {
         Duration::from_secs(match self {
-            Self::WasStop | Self::ClassifierStop | Self::TwoBrokersKilled => 10,
+            Self::WasStop
+            | Self::ClassifierStop
+            | Self::WasCut
+            | Self::ClassifierCut
+            | Self::TwoBrokersKilled => 10,
             Self::SlowSockets => 15,
             Self::WasKill
             | Self::WasTerm
@@ -145,7 +168,8 @@ impl Fault {
             | Self::ClassifierTerm
             | Self::BrokerKilled
             | Self::RedisPaused
-            | Self::PostgresPaused => 5,
+            | Self::PostgresPaused
+            | Self::PostgresReset => 5,
             Self::RedisFlush
             | Self::RedisKilledEmpty
             | Self::PostgresKilled
@@ -172,9 +196,9 @@ mod tests {
     #[test]
     fn names_are_what_one_types() {
         let names: Vec<_> = Fault::all().iter().map(|fault| fault.name()).collect();
-        assert_eq!(names.len(), 18);
+        assert_eq!(names.len(), 21);
         assert_eq!(names[0], "was-kill");
-        assert_eq!(names[17], "rolling-restart");
+        assert_eq!(names[20], "rolling-restart");
         for (name, fault) in names.iter().zip(Fault::all()) {
             assert_eq!(Fault::from_str(name, false).as_ref(), Ok(fault));
         }
@@ -183,10 +207,11 @@ mod tests {
     #[test]
     fn who_is_stopped_or_killed_is_somebody() {
         for fault in Fault::all() {
-            let by_signal = matches!(fault.way(), Way::Kill | Way::Term | Way::Pause);
-            assert_eq!(by_signal, fault.whom() != Whom::Nobody, "{fault:?}");
+            let of_somebody = matches!(fault.way(), Way::Kill | Way::Term | Way::Pause | Way::Cut);
+            assert_eq!(of_somebody, fault.whom() != Whom::Nobody, "{fault:?}");
             // A pause of no length would be no fault.
-            assert!(fault.way() != Way::Pause || !fault.lasting().is_zero());
+            let passes = matches!(fault.way(), Way::Pause | Way::Cut | Way::Tear);
+            assert!(!passes || !fault.lasting().is_zero());
         }
     }
 }

@@ -37,8 +37,8 @@ pub(super) fn page(rows: &[Row], stories: &[Story], failed: Option<&str>) -> Str
     if let Some(row) = rows.first() {
         _ = writeln!(
             out,
-            "<p>{} sessions in rooms of two, {} messages a second.</p>",
-            row.sessions, row.rate
+            "<p>{} sessions in rooms of {}, {} messages a second; {} more members who are never connected.</p>",
+            row.sessions, row.room_size, row.rate, row.absent
         );
     }
     if let Some(failed) = failed {
@@ -86,7 +86,10 @@ mod tests {
     fn a_page_needs_nothing_else_and_marks_what_is_bad() {
         let row = |name: &str, lost| Row {
             name: name.to_owned(),
-            lost,
+            failings: crate::failings::Failings {
+                lost,
+                ..Default::default()
+            },
             remarks: vec!["<b> & more".to_owned()],
             ..Row::default()
         };

@@ -6,7 +6,7 @@ use super::times::Point;
 
 /// What a picture is drawn from.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Story {
+pub(crate) struct Story {
     pub(super) name: String,
     /// Seconds from the fault until all stood again.
     pub(super) repaired: f64,

@@ -2,55 +2,120 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use tokio::time::{Instant, interval, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    BreakArgs,
     fault::Fault,
     picture::Story,
+    pushes::Pushes,
     row::Row,
     strike::{Harm, restore},
     times::{self, Moments},
 };
 use crate::{
+    own_cluster::{Demand, Ground},
     plan::{self, Phase},
-    processes::System,
     scenario::{Paced, Scenario},
 };
 
+/// What goes on around a fault.
+#[derive(Debug, Clone)]
+pub(crate) struct Course {
+    /// Sessions, over all gateways.
+    pub(crate) users: usize,
+    /// Of these in a room.
+    pub(crate) room_size: usize,
+    /// Further members who are never connected.
+    pub(crate) absent: usize,
+    /// Messages a second, over all sessions.
+    pub(crate) rate: f64,
+    /// From the beginning of the load to the fault; the second half is what is usual.
+    pub(crate) before: Duration,
+    /// From the repair to the end of the load.
+    pub(crate) after: Duration,
+    /// The least that the load lasts in all.
+    pub(crate) at_least: Duration,
+}
+
+impl Course {
+    /// # Errors
+    /// When it makes no sense; in the words of the command line.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        ensure!(self.users >= 6, "--users: two on each gateway at least");
+        ensure!(
+            (2..=self.users).contains(&self.room_size),
+            "--room-size: from 2 to the number of users"
+        );
+        ensure!(
+            self.rate > 0.0 && self.rate <= 1e6,
+            "--rate: above 0, at most 1,000,000"
+        );
+        Ok(())
+    }
+
+    pub(crate) fn demand(&self) -> Demand {
+        #[expect(clippy::cast_precision_loss, reason = "a number of users")]
+        let rate_per_user = self.rate / self.users as f64;
+        Demand {
+            rate_per_user,
+            room_size: self.room_size
+                + 1
+                + self.absent.div_ceil((self.users / self.room_size).max(1)),
+        }
+    }
+
+    /// Users and rooms, all connected who ever are.
+    pub(crate) async fn scenario(&self, ground: &Ground) -> anyhow::Result<Arc<Scenario>> {
+        let mut scenario = Scenario::new(ground.system.cluster.urls());
+        scenario.users(self.users).await?;
+        let absent = scenario.absent(self.absent).await?;
+        let mut rooms = plan::rooms(self.users, self.room_size);
+        let count = rooms.len();
+        for (number, index) in absent.into_iter().enumerate() {
+            rooms[number % count].push(index);
+        }
+        scenario.rooms_of(rooms).await?;
+        scenario.connect_all().await?;
+        Ok(Arc::new(scenario))
+    }
+}
+
 /// Runs the load, and the fault in its midst.
-pub(super) async fn round(
-    args: &BreakArgs,
+pub(crate) async fn round(
+    course: &Course,
     fault: Fault,
-    system: &System,
+    ground: &Ground,
     bar: &ProgressBar,
 ) -> anyhow::Result<(Row, Story)> {
     bar.set_message("connecting");
-    let mut scenario = Scenario::new(system.cluster.urls());
-    scenario.users(args.users).await?;
-    scenario.rooms_of(plan::rooms(args.users, 2)).await?;
-    scenario.connect_all().await?;
-    let scenario = Arc::new(scenario);
+    let system = &ground.system;
+    let scenario = course.scenario(ground).await?;
     let gauge = scenario.gauge();
-    let mut harm = Harm::prepare(fault, system, &scenario, args.users).await?;
+    let mut harm = Harm::prepare(fault, system, &scenario, course.users).await?;
 
-    let load = load(&scenario, args.rate);
-    let progress = follow(bar, &scenario);
+    let load = load(&scenario, course.rate, Vec::new());
+    let (begin, progress) = (Instant::now(), follow(bar, &scenario));
     // New sessions settle, connections and caches fill: not yet what is steady.
-    sleep(args.before() / 2).await;
+    sleep(course.before / 2).await;
     gauge.trace.start();
     let steady_us = gauge.us(Instant::now());
-    sleep(args.before() / 2).await;
+    sleep(course.before / 2).await;
     let fault_us = gauge.us(harm.strike().await.context("strike")?);
     harm.heal().await.context("repair")?;
     let lasted = Duration::from_micros(gauge.us(Instant::now()) - fault_us);
-    sleep(args.after()).await;
+    sleep(
+        course
+            .after
+            .max(course.at_least.saturating_sub(begin.elapsed())),
+    )
+    .await;
     drop(load);
 
     let verdict = scenario.settle(fault.patience()).await;
+    let pushes = Pushes::settle(&scenario, &ground.hook, fault.patience()).await;
     drop(progress);
     let deliveries = gauge.trace.take();
     let moments = Moments {
@@ -60,8 +125,12 @@ pub(super) async fn round(
     harm.look_back().await?;
     let mut row = Row {
         name: fault.name(),
-        sessions: args.users,
-        rate: args.rate,
+        sessions: course.users,
+        room_size: course.room_size,
+        absent: course.absent,
+        rate: course.rate,
+        pushed: pushes.pushed,
+        unpushed: pushes.unpushed,
         affected: harm.affected.len(),
         resumed: gauge.absences().len(),
         gaps: gauge.gaps(),
@@ -71,6 +140,7 @@ pub(super) async fn round(
     };
     row.judge(verdict);
     row.time(&times::times(&deliveries, moments, &harm.affected));
+    row.remarks.extend(pushes.remarks);
     row.remarks.extend(harm.remarks);
     row.remarks.extend(restore(system).await?);
     if !row.is_good() {
@@ -84,23 +154,27 @@ pub(super) async fn round(
     Ok((row, story))
 }
 
-/// On a task of its own: a fault that takes its time must not hold up the load.
-pub(super) fn load(scenario: &Arc<Scenario>, rate: f64) -> AbortOnDropHandle<()> {
+/// Messages until it is dropped, to these rooms or to all. On a task of its own: a fault that takes its time must not hold
+/// up the load.
+pub(crate) fn load(
+    scenario: &Arc<Scenario>,
+    rate: f64,
+    rooms: Vec<usize>,
+) -> AbortOnDropHandle<()> {
     let scenario = Arc::clone(scenario);
     AbortOnDropHandle::new(tokio::spawn(async move {
         let load = Paced {
             rate,
-            // Until it is dropped.
             lasting: Duration::from_hours(24),
             bytes: 256,
             phase: Phase::Measured,
-            rooms: Vec::new(),
+            rooms,
         };
         scenario.send(&load).await;
     }))
 }
 
-fn follow(bar: &ProgressBar, scenario: &Arc<Scenario>) -> AbortOnDropHandle<()> {
+pub(crate) fn follow(bar: &ProgressBar, scenario: &Arc<Scenario>) -> AbortOnDropHandle<()> {
     let (bar, scenario, start) = (bar.clone(), Arc::clone(scenario), Instant::now());
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut ticks = interval(Duration::from_millis(500));

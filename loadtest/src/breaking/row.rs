@@ -3,15 +3,19 @@
 use serde::Serialize;
 
 use super::times::{Spread, Times};
-use crate::oracle::Verdict;
+use crate::{failings::Failings, oracle::Verdict};
 
 /// One fault and what became of the messages. The oracle's counts are over the whole round, before and after the fault.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Row {
     /// The fault.
     pub name: String,
-    /// Sessions, in rooms of two.
+    /// Sessions.
     pub sessions: usize,
+    /// Members with a session in a room.
+    pub room_size: usize,
+    /// Further members who are never connected.
+    pub absent: usize,
     /// Messages a second that were due.
     pub rate: f64,
     /// Messages handed to their senders' clients.
@@ -20,20 +24,13 @@ pub struct Row {
     pub accepted: u64,
     /// Arrivals at recipients; the sender is one of them.
     pub delivered: u64,
-    /// Pairs of an accepted message and a recipient without it.
-    pub lost: u64,
-    /// Arrivals of what the recipient had.
-    pub duplicated: u64,
-    /// First arrivals below a number that the recipient had.
-    pub out_of_order: u64,
-    /// Messages with two numbers, numbers with two messages.
-    pub misnumbered: u64,
-    /// Arrivals of what nobody issued.
-    pub foreign: u64,
-    /// Refused for good.
-    pub rejected: u64,
-    /// Neither promised nor refused at the end.
-    pub unanswered: u64,
+    /// What must be 0.
+    #[serde(flatten)]
+    pub failings: Failings,
+    /// Pairs of a message and a user that the push worker told of.
+    pub pushed: u64,
+    /// Pairs of an accepted message and a member who was never connected, of which nobody was told.
+    pub unpushed: u64,
     /// Sessions that the fault is about: on the gateways it hit, else all.
     pub affected: usize,
     /// How many times a client came back after it had lost its connection.
@@ -60,29 +57,22 @@ pub struct Row {
 }
 
 impl Row {
-    /// Nothing lost, doubled, out of order, misnumbered, foreign, refused or left open, and nothing accepted while
-    /// nothing could be.
+    /// Nothing lost, doubled, out of order, misnumbered, foreign, refused, left open or not told, and nothing accepted
+    /// while nothing could be.
     #[must_use]
     pub const fn is_good(&self) -> bool {
         let accepted_meanwhile = match self.accepted_meanwhile {
             Some(count) => count,
             None => 0,
         };
-        self.lost + self.duplicated + self.out_of_order + self.misnumbered + self.foreign == 0
-            && self.rejected + self.unanswered + accepted_meanwhile == 0
+        self.failings.is_empty() && self.unpushed + accepted_meanwhile == 0
     }
 
     pub(super) fn judge(&mut self, verdict: Verdict) {
         self.issued = verdict.issued;
         self.accepted = verdict.accepted;
         self.delivered = verdict.delivered;
-        self.lost = verdict.lost;
-        self.duplicated = verdict.duplicated;
-        self.out_of_order = verdict.out_of_order;
-        self.misnumbered = verdict.conflicting;
-        self.foreign = verdict.foreign;
-        self.rejected = verdict.rejected;
-        self.unanswered = verdict.unanswered;
+        self.failings = Failings::from(&verdict);
         self.remarks.extend(verdict.details.into_iter().take(8));
     }
 
@@ -101,7 +91,7 @@ impl Row {
     }
 
     /// The columns of [`HEADINGS`].
-    pub(super) fn cells(&self) -> [String; 9] {
+    pub(crate) fn cells(&self) -> [String; 10] {
         let first = self
             .first_delivery_ms
             .map_or_else(|| "never".to_owned(), |ms| format!("{ms:.0}"));
@@ -110,10 +100,11 @@ impl Row {
             self.name.clone(),
             self.accepted.to_string(),
             self.delivered.to_string(),
-            self.lost.to_string(),
-            self.duplicated.to_string(),
-            self.out_of_order.to_string(),
+            self.failings.lost.to_string(),
+            self.failings.duplicated.to_string(),
+            self.failings.out_of_order.to_string(),
             self.resumed.to_string(),
+            self.pushed.to_string(),
             first,
             format!("{p50:.0} / {p99:.0} / {max:.0}"),
         ]
@@ -121,7 +112,7 @@ impl Row {
 }
 
 /// What stands above the columns.
-pub(super) const HEADINGS: [&str; 9] = [
+pub(super) const HEADINGS: [&str; 10] = [
     "fault",
     "accepted",
     "delivered",
@@ -129,12 +120,13 @@ pub(super) const HEADINGS: [&str; 9] = [
     "doubled",
     "out of order",
     "resumed",
+    "pushed",
     "first delivery ms",
     "caught up p50 / p99 / max ms",
 ];
 
 /// The rows as a table that reads well in a terminal and is one in Markdown.
-pub(super) fn table(rows: &[Row]) -> String {
+pub(crate) fn table(rows: &[Row]) -> String {
     let mut lines: Vec<Vec<String>> = vec![HEADINGS.map(str::to_owned).to_vec()];
     lines.extend(rows.iter().map(|row| row.cells().to_vec()));
     let width = |column: usize| {
@@ -175,14 +167,9 @@ mod tests {
     #[test]
     fn one_of_anything_bad_is_bad() {
         assert!(Row::default().is_good());
-        let spoilt: [fn(&mut Row); 8] = [
-            |row| row.lost = 1,
-            |row| row.duplicated = 1,
-            |row| row.out_of_order = 1,
-            |row| row.misnumbered = 1,
-            |row| row.foreign = 1,
-            |row| row.rejected = 1,
-            |row| row.unanswered = 1,
+        let spoilt: [fn(&mut Row); 3] = [
+            |row| row.failings.lost = 1,
+            |row| row.unpushed = 1,
             |row| row.accepted_meanwhile = Some(1),
         ];
         for spoil in spoilt {
@@ -204,7 +191,7 @@ mod tests {
             ..Row::default()
         };
         let json = serde_json::to_value(&row).unwrap();
-        for name in "accepted delivered lost duplicated out_of_order".split(' ') {
+        for name in "accepted delivered lost duplicated out_of_order resumed pushed".split(' ') {
             assert_eq!(json[name], 0, "{name}");
         }
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use stack::Server;
+use stack::{Cable, Server};
 use tokio::{
     task::block_in_place,
     time::{Instant, sleep},
@@ -21,6 +21,10 @@ const SHARDS: i64 = 256;
 const POISON: usize = 10;
 /// How long a process that was asked to end may take.
 const ENDING: Duration = Duration::from_secs(20);
+/// Between two connections that are torn.
+const TEAR_EVERY: Duration = Duration::from_millis(250);
+/// Appends of which a classifier does not know what became.
+const UNKNOWN: &str = "classifier_append_failures_total{kind=\"unknown\"}";
 /// What was on its way when the second broker died may still be told.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
@@ -32,6 +36,8 @@ pub(super) struct Harm<'a> {
     slow: Option<Slow>,
     buried_before: i64,
     poison: i64,
+    unknown_before: f64,
+    torn_before: usize,
     /// The sessions that the fault is about: those on the gateways it hits, else everybody.
     pub(super) affected: Vec<usize>,
     /// What was told to the clients as accepted while nothing could be.
@@ -48,10 +54,11 @@ impl<'a> Harm<'a> {
         scenario: &'a Scenario,
         users: usize,
     ) -> anyhow::Result<Self> {
-        let (mut slow, mut buried_before) = (None, 0);
+        let (mut slow, mut buried_before, mut unknown_before) = (None, 0, 0.0);
         match fault.way() {
             Way::Slow => slow = Some(Slow::prepare(&system.cluster, users).await?),
             Way::Poison => buried_before = system.space.buried().await?,
+            Way::Tear => unknown_before = system.cluster.classifier(0).counted(UNKNOWN).await?,
             _ => {}
         }
         Ok(Self {
@@ -61,6 +68,8 @@ impl<'a> Harm<'a> {
             slow,
             buried_before,
             poison: 0,
+            unknown_before,
+            torn_before: torn(system.stack.cables()),
             affected: Vec::new(),
             accepted_meanwhile: None,
             remarks: Vec::new(),
@@ -83,6 +92,13 @@ impl<'a> Harm<'a> {
         }
     }
 
+    /// The network of who is hit: see [`crate::own_cluster`].
+    fn cable(&self) -> anyhow::Result<&'a Cable> {
+        let at = usize::from(matches!(self.fault.whom(), Whom::Classifier(_)));
+        let cables = self.system.stack.cables();
+        cables.get(at).context("it has no network of its own")
+    }
+
     /// Strikes; returns since when. What is killed is dead by then.
     pub(super) async fn strike(&mut self) -> anyhow::Result<Instant> {
         let targets = self.targets();
@@ -92,7 +108,7 @@ impl<'a> Harm<'a> {
                 .flat_map(|was| self.scenario.sessions_on(was.name()))
                 .collect(),
             (Way::Route, _) => vec![0],
-            _ => (0..self.scenario.sessions()).collect(),
+            _ => self.scenario.present(),
         };
         ensure!(!self.affected.is_empty(), "nobody is connected there");
         let before = Instant::now();
@@ -104,6 +120,7 @@ impl<'a> Harm<'a> {
             }
             Way::Term => targets.iter().for_each(|one| one.terminate()),
             Way::Pause => targets.iter().for_each(|one| one.pause()),
+            Way::Cut => self.cable()?.cut(),
             Way::Flush => self.system.stack.flush_redis().await?,
             Way::Route => {
                 let user = self.scenario.session(0).user().get();
@@ -117,7 +134,7 @@ impl<'a> Harm<'a> {
                 }
             }
             Way::Poison => self.poison = self.system.space.poison(LANES, POISON).await?,
-            Way::Roll => {}
+            Way::Tear | Way::Roll => {}
         }
         Ok(before)
     }
@@ -135,6 +152,7 @@ impl<'a> Harm<'a> {
                 start(&targets).await?;
             }
             Way::Pause => targets.iter().for_each(|one| one.resume()),
+            Way::Cut => self.cable()?.heal(),
             Way::Roll => {
                 for one in self.system.cluster.services() {
                     one.terminate();
@@ -147,13 +165,16 @@ impl<'a> Harm<'a> {
                     self.remarks.push(slow.stop(&self.system.cluster).await?);
                 }
             }
-            Way::Flush | Way::Route | Way::Poison => {}
+            Way::Tear | Way::Flush | Way::Route | Way::Poison => {}
         }
         Ok(())
     }
 
     async fn last(&mut self) {
         let lasting = self.fault.lasting();
+        if self.fault.way() == Way::Tear {
+            return self.tear(lasting).await;
+        }
         if self.fault != Fault::TwoBrokersKilled {
             return sleep(lasting).await;
         }
@@ -162,6 +183,17 @@ impl<'a> Harm<'a> {
         let before = gauge.accepted();
         sleep(lasting.saturating_sub(ON_ITS_WAY)).await;
         self.accepted_meanwhile = Some(gauge.accepted() - before);
+    }
+
+    /// One connection of each after the other: whoever asks Postgres something next.
+    async fn tear(&self, lasting: Duration) {
+        let end = Instant::now() + lasting;
+        while Instant::now() < end {
+            for cable in self.system.stack.cables() {
+                cable.postgres().tear(1);
+            }
+            sleep(TEAR_EVERY).await;
+        }
     }
 
     async fn ended(&mut self, server: &Server) -> anyhow::Result<()> {
@@ -183,8 +215,21 @@ impl<'a> Harm<'a> {
                 "{buried} of {poison} poison records are in chat-dlq"
             ));
         }
+        if self.fault.way() == Way::Tear {
+            let torn = torn(self.system.stack.cables()) - self.torn_before;
+            let unknown = self.system.cluster.classifier(0).counted(UNKNOWN).await?;
+            let unknown = unknown - self.unknown_before;
+            self.remarks.push(format!(
+                "{torn} connections to Postgres reset in the middle of what was asked; of {unknown:.0} appends it was not known \
+                 what became of them"
+            ));
+        }
         Ok(())
     }
+}
+
+fn torn(cables: &[Cable]) -> usize {
+    cables.iter().map(|cable| cable.postgres().torn()).sum()
 }
 
 /// All at once, as brokers wait for each other.

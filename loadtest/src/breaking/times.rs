@@ -14,11 +14,11 @@ const STEP_US: u64 = 500_000;
 
 /// When what happened in a round, in µs on its scenario's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moments {
+pub(crate) struct Moments {
     /// The load was steady from here on.
-    pub(super) steady_us: u64,
+    pub(crate) steady_us: u64,
     /// The fault.
-    pub(super) fault_us: u64,
+    pub(crate) fault_us: u64,
 }
 
 /// Over clients, in ms; by the nearest rank.
@@ -33,7 +33,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    fn of(times: impl Iterator<Item = u64>) -> Self {
+    pub(crate) fn of(times: impl Iterator<Item = u64>) -> Self {
         let Away { p50, p99, max, .. } = Away::of(times.map(Duration::from_micros).collect());
         Self { p50, p99, max }
     }
@@ -41,21 +41,21 @@ impl Spread {
 
 /// What the arrivals tell about a fault.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Times {
+pub(crate) struct Times {
     /// The 99th percentile from due to arrival before the fault, in ms.
-    pub(super) steady_p99_ms: f64,
+    pub(crate) steady_p99_ms: f64,
     /// What took longer is late, in ms.
-    pub(super) late_ms: f64,
+    pub(crate) late_ms: f64,
     /// From the fault to the first arrival of a message that was due after it, over the affected that had one.
-    pub(super) first: Option<Spread>,
+    pub(crate) first: Option<Spread>,
     /// From the fault to the last late arrival, over the affected; nothing for who had no late one.
-    pub(super) caught_up: Spread,
+    pub(crate) caught_up: Spread,
     /// Affected clients to which nothing due after the fault has come.
-    pub(super) silent: usize,
+    pub(crate) silent: usize,
 }
 
 /// Reads the arrivals of a round.
-pub(super) fn times(deliveries: &[Delivery], moments: Moments, affected: &[usize]) -> Times {
+pub(crate) fn times(deliveries: &[Delivery], moments: Moments, affected: &[usize]) -> Times {
     let fault = moments.fault_us;
     let steady = deliveries
         .iter()
@@ -101,7 +101,7 @@ const fn took(one: &Delivery) -> u64 {
 
 /// Half a second of a picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Point {
+pub(crate) struct Point {
     /// Its beginning, in seconds from the fault.
     pub(super) at: f64,
     /// Arrivals a second.

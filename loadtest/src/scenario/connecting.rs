@@ -40,13 +40,19 @@ impl Scenario {
     /// # Errors
     /// When one is not greeted in time.
     pub async fn connect_all(&mut self) -> anyhow::Result<()> {
+        self.connect_by(|session| session).await
+    }
+
+    /// Connects all sessions that are not, each to the gateway that `was` names, round robin.
+    pub(crate) async fn connect_by(&mut self, was: impl Fn(usize) -> usize) -> anyhow::Result<()> {
         let missing: Vec<_> = (0..self.sessions.len())
             .filter(|index| self.sessions[*index].client.is_none())
+            .filter(|index| !self.sessions[*index].absent)
             .collect();
         for some in missing.chunks(AT_ONCE) {
             let started: Vec<_> = some
                 .iter()
-                .map(|index| (*index, self.start(*index, *index)))
+                .map(|index| (*index, self.start(*index, was(*index))))
                 .collect();
             for (index, greetings) in started {
                 self.greeted(index, greetings).await?;

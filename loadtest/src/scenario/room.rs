@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use protocol::RoomId;
+use protocol::{RoomId, UserId};
 
 use crate::oracle::Ledger;
 
@@ -16,6 +16,8 @@ pub struct Room {
     pub id: RoomId,
     /// Its members, as indices of the scenario's sessions.
     pub members: Vec<usize>,
+    /// Further members who are never connected.
+    pub absent: Vec<UserId>,
     /// Its judge.
     pub ledger: Mutex<Ledger>,
 }

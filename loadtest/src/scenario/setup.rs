@@ -61,6 +61,20 @@ impl Scenario {
         Ok(())
     }
 
+    /// Signs up `count` more users who are never connected, and returns their indices. The oracle expects nothing of them
+    /// in the rooms that name them: whether they were pushed, [`Room::absent`] and [`Ledger::accepted_seqs`] tell.
+    ///
+    /// # Errors
+    /// When a gateway gives no token.
+    pub(crate) async fn absent(&mut self, count: usize) -> anyhow::Result<Vec<usize>> {
+        let from = self.sessions.len();
+        self.users(count).await?;
+        for session in &mut self.sessions[from..] {
+            session.absent = true;
+        }
+        Ok((from..self.sessions.len()).collect())
+    }
+
     /// A further device of the user of `session`; returns its index. Rooms made from now on may name it.
     ///
     /// # Panics
@@ -121,6 +135,11 @@ impl Scenario {
     }
 
     fn add_room(&mut self, id: RoomId, members: Vec<usize>) {
+        let (absent, members): (Vec<usize>, Vec<usize>) = members
+            .into_iter()
+            .partition(|index| self.sessions[*index].absent);
+        let absent = absent.iter().map(|index| self.sessions[*index].user);
+        let absent = absent.collect();
         for index in &members {
             self.sessions[*index].rooms.push(self.rooms.len());
         }
@@ -129,6 +148,7 @@ impl Scenario {
         let room = Arc::new(Room {
             id,
             members,
+            absent,
             ledger,
         });
         self.by_id.add(Arc::clone(&room));
@@ -154,6 +174,7 @@ fn session(name: String, user: UserId, token: String, device: String) -> Session
         cursors: BTreeMap::new(),
         status,
         sent,
+        absent: false,
     }
 }
 

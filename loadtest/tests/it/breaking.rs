@@ -1,19 +1,15 @@
-//! The breaker as a program, on a small scale: one broker, one fault.
+//! The breaker, the storm and the soak as programs, on a small scale.
 
 use std::{path::Path, process::Stdio};
 
+use serde_json::Value;
 use tokio::process::Command;
 
-/// I1, I2, I5: a gateway is killed with -9 under load; the row has every field that is promised, the page its picture,
-/// and the exit code says that nothing was lost, doubled or out of order.
-#[tokio::test(flavor = "multi_thread")]
-async fn i5_the_breaker_kills_a_gateway_and_counts() {
-    let page = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.html");
+/// The JSON of a run that ended well.
+async fn told(words: &str, further: &[&Path]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .args("break --only was-kill --brokers 1 --users 18 --rate 60".split(' '))
-        .args("--before 1 --after 1 --warm-up 0 --json -".split(' '))
-        .arg("--html")
-        .arg(&page)
+        .args(words.split(' '))
+        .args(further)
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output()
@@ -24,31 +20,112 @@ async fn i5_the_breaker_kills_a_gateway_and_counts() {
         String::from_utf8_lossy(&output.stderr),
     );
     assert!(output.status.success(), "{told}\n{complaint}");
-    let rows: serde_json::Value = serde_json::from_str(&told).unwrap();
-    let row = &rows[0];
-    assert_eq!(row["name"], "was-kill", "{rows:#}");
-    let number = |name: &str| {
-        row[name]
-            .as_u64()
-            .unwrap_or_else(|| panic!("{name}: {row:#}"))
-    };
-    // 1 s before, 5 s of the fault, 1 s after it, at 60 a second.
-    assert!(number("accepted") >= 7 * 60, "{row:#}");
-    assert_eq!(number("delivered"), 2 * number("accepted"), "{row:#}");
-    for fault in ["lost", "duplicated", "out_of_order"] {
-        assert_eq!(number(fault), 0, "{row:#}");
-    }
-    assert_eq!(number("affected"), 6, "a third of 18: {row:#}");
-    assert!(number("resumed") >= 6, "all of these came back: {row:#}");
-    let ms = |value: &serde_json::Value| value.as_f64().unwrap_or_else(|| panic!("{row:#}"));
-    let first = ms(&row["first_delivery_ms"]);
-    assert!(first > 0.0 && first < 10_000.0, "{row:#}");
-    let caught_up = &row["caught_up_ms"];
-    assert!(ms(&caught_up["p50"]) <= ms(&caught_up["p99"]), "{row:#}");
-    assert!(ms(&caught_up["p99"]) <= ms(&caught_up["max"]), "{row:#}");
-    let page = std::fs::read_to_string(page).unwrap();
-    assert!(
-        page.contains("<svg") && page.contains("class=\"rate\""),
-        "{page}"
+    serde_json::from_str(&told).unwrap()
+}
+
+fn number(row: &Value, name: &str) -> u64 {
+    row[name]
+        .as_u64()
+        .unwrap_or_else(|| panic!("{name}: {row:#}"))
+}
+
+fn ms(row: &Value, value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{row:#}"))
+}
+
+/// Each accepted message arrived at both members, once and in order (I5).
+fn nothing_is_amiss(row: &Value) {
+    assert_eq!(
+        number(row, "delivered"),
+        2 * number(row, "accepted"),
+        "{row:#}"
     );
+    for fault in ["lost", "duplicated", "out_of_order"] {
+        assert_eq!(number(row, fault), 0, "{row:#}");
+    }
+}
+
+/// I1, I2, I5, I8: a gateway is killed with -9 under load, and connections to Postgres are reset in the midst of appends; the
+/// rows have every field that is promised, the page its pictures, who is not there is pushed, and the exit code says that
+/// nothing was lost, doubled or out of order.
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_the_breaker_breaks_and_counts() {
+    let page = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.html");
+    let rows = told(
+        "break --only was-kill,postgres-reset --brokers 1 --users 18 --absent 2 --rate 60 --before 1 --after 1 --warm-up 0 \
+         --json - --html",
+        &[&page],
+    )
+    .await;
+    let [killed, reset] = [&rows[0], &rows[1]];
+    assert_eq!(killed["name"], "was-kill", "{rows:#}");
+    assert_eq!(reset["name"], "postgres-reset", "{rows:#}");
+    for row in [killed, reset] {
+        nothing_is_amiss(row);
+        // 1 s before, 5 s of the fault, 1 s after it, at 60 a second; two of nine rooms have a member who is not there.
+        assert!(number(row, "accepted") >= 7 * 60, "{row:#}");
+        assert!(number(row, "pushed") >= 7 * 60 * 2 / 9, "{row:#}");
+        assert_eq!(number(row, "unpushed"), 0, "{row:#}");
+        let first = ms(row, &row["first_delivery_ms"]);
+        assert!(first > 0.0 && first < 10_000.0, "{row:#}");
+        let caught_up = &row["caught_up_ms"];
+        let [p50, p99, max] = ["p50", "p99", "max"].map(|name| ms(row, &caught_up[name]));
+        assert!(p50 <= p99 && p99 <= max, "{row:#}");
+    }
+    assert_eq!(number(killed, "affected"), 6, "a third of 18: {killed:#}");
+    assert!(
+        number(killed, "resumed") >= 6,
+        "these came back: {killed:#}"
+    );
+    let remarks = reset["remarks"].to_string();
+    assert!(
+        remarks.contains("connections to Postgres reset"),
+        "{remarks}"
+    );
+    assert!(!remarks.contains("\"0 connections"), "{remarks}");
+    let page = std::fs::read_to_string(page).unwrap();
+    assert_eq!(page.matches("<svg").count(), 2, "{page}");
+    assert!(page.contains("class=\"rate\""), "{page}");
+}
+
+/// I5: all sessions of a gateway lose it at once, come back elsewhere and miss nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_a_storm_is_counted() {
+    let report = told(
+        "storm --sessions 40 --others 8 --rate 60 --before 2 --after 1 --json -",
+        &[],
+    )
+    .await;
+    nothing_is_amiss(&report);
+    assert!(number(&report, "accepted") >= 3 * 60, "{report:#}");
+    assert_eq!(number(&report["away_ms"], "count"), 40, "{report:#}");
+    let queries = ms(&report, &report["queries"]);
+    assert!(queries >= 1.0, "they had to catch up: {report:#}");
+    let all = ms(&report, &report["all_connected_ms"]);
+    assert!(all > 0.0 && all < 20_000.0, "{report:#}");
+    for others in ["others_before_ms", "others_meanwhile_ms"] {
+        assert!(ms(&report, &report[others]["p99"]) > 0.0, "{report:#}");
+    }
+}
+
+/// A soak repeats its faults until its time is over, and tells the memory of every process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_soak_tells_counts_and_memory() {
+    let report = told(
+        "soak --minutes 0.01 --round 2 --seed 5 --only poison --brokers 1 --users 12 --absent 1 --rate 40 --json -",
+        &[],
+    )
+    .await;
+    assert_eq!(report["seed"], 5, "{report:#}");
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 1, "{report:#}");
+    nothing_is_amiss(&rows[0]);
+    let all = "was-1 was-3 classifier-3 push-1 kafka-1 postgres redis loadtest";
+    for process in all.split(' ') {
+        let memory = &report["memory"][process];
+        for when in ["start_mib", "end_mib", "most_mib"] {
+            assert!(ms(&report, &memory[when]) > 1.0, "{process}: {report:#}");
+        }
+        assert_eq!(memory["restarts"], 0, "{process}: {report:#}");
+    }
 }

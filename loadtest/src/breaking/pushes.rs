@@ -1,0 +1,101 @@
+//! Whether those who were never connected were told.
+
+use std::{collections::HashSet, time::Duration};
+
+use protocol::{RoomId, Seq, UserId};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    hook::Hook,
+    scenario::{Scenario, lock},
+};
+
+/// How often it is looked.
+const LOOK: Duration = Duration::from_millis(100);
+/// Of those who were not told, so many are named.
+const NAMED: usize = 4;
+
+/// What the push worker had told when a round was over.
+#[derive(Debug, Default)]
+pub(super) struct Pushes {
+    /// Pairs of a user and a message.
+    pub(super) pushed: u64,
+    /// Pairs of a member who was never connected and an accepted message of which it did not tell.
+    pub(super) unpushed: u64,
+    /// The first of these.
+    pub(super) remarks: Vec<String>,
+}
+
+impl Pushes {
+    /// Waits until all who have to be told were, or `within` has passed without. The rooms are forgotten then.
+    pub(super) async fn settle(scenario: &Scenario, hook: &Hook, within: Duration) -> Self {
+        let deadline = Instant::now() + within;
+        let pushes = loop {
+            let pushes = Self::of(scenario, hook);
+            if pushes.unpushed == 0 || Instant::now() > deadline {
+                break pushes;
+            }
+            sleep(LOOK).await;
+        };
+        for room in scenario.rooms() {
+            hook.forget(room.id);
+        }
+        pushes
+    }
+
+    fn of(scenario: &Scenario, hook: &Hook) -> Self {
+        let mut pushes = Self::default();
+        for room in scenario.rooms() {
+            let told = hook.told_in(room.id);
+            let accepted: Vec<Seq> = lock(&room.ledger).accepted_seqs().collect();
+            pushes.judge(room.id, &room.absent, &accepted, &told);
+        }
+        pushes
+    }
+
+    fn judge(
+        &mut self,
+        room: RoomId,
+        absent: &[UserId],
+        accepted: &[Seq],
+        told: &HashSet<(UserId, Seq)>,
+    ) {
+        self.pushed += u64::try_from(told.len()).unwrap_or(u64::MAX);
+        for user in absent {
+            for seq in accepted
+                .iter()
+                .filter(|seq| !told.contains(&(*user, **seq)))
+            {
+                self.unpushed += 1;
+                if self.remarks.len() < NAMED {
+                    self.remarks
+                        .push(format!("user {user} was not told of {room}:{seq}"));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// I8: who is never there has to be told of each accepted message; who was told of more is no failing.
+    #[test]
+    fn i8_each_accepted_message_and_absent_member_is_a_pair() {
+        let (room, ann, bob) = (
+            RoomId::new(1).unwrap(),
+            UserId::new(1).unwrap(),
+            UserId::new(2).unwrap(),
+        );
+        let first = Seq::ZERO.next();
+        let (second, third) = (first.next(), first.next().next());
+        let told = HashSet::from([(ann, second), (ann, first), (bob, third)]);
+        let mut pushes = Pushes::default();
+        pushes.judge(room, &[ann], &[second, third], &told);
+        assert_eq!((pushes.pushed, pushes.unpushed), (3, 1));
+        assert_eq!(pushes.remarks, ["user 1 was not told of 1:3"]);
+        pushes.judge(room, &[], &[second], &HashSet::new());
+        assert_eq!((pushes.pushed, pushes.unpushed), (3, 1));
+    }
+}
