@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::UserId;
-use routing::{Held, Markers, RouteTable, RoutingError};
+use routing::{GOOD_AFTER, Held, Markers, RouteTable, RoutingError, Shard};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Observed;
 use crate::registry::{Registry, Serving};
 use crate::socket::Bound;
 
-/// Looks at the markers to a lease: as often as the home is renewed.
+/// Looks at the markers in a lease, and in the time after which a new marker is believed.
 const LOOKS_PER_LEASE: u32 = 4;
-/// Looks until every route was looked for: four leases, 8 s by default. At each of them the routes in
-/// one shard of so many are read: of 50,000 users some 3,000.
+/// Looks until every route was looked for: 8 s by default. At each of them the routes in one shard of
+/// so many are read: of 50,000 users some 3,000.
 const LOOKS_PER_ROUND: u32 = 16;
 /// Users whose routes are read together.
 const TOGETHER: usize = 500;
@@ -43,31 +43,35 @@ pub struct Healing {
 impl Healing {
     /// Looks until stopped.
     pub async fn run(mut self) {
-        let mut due = tokio::time::interval(self.lease / LOOKS_PER_LEASE);
+        let every = self.lease.min(GOOD_AFTER) / LOOKS_PER_LEASE;
+        let mut due = tokio::time::interval(every);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut looks = 0;
+        let (mut looks, mut unsure) = (0, false);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 _ = due.tick() => {}
             }
-            // While Redis is away nothing is found out; what is known of the markers stays.
-            if let Err(error) = self.look(looks % LOOKS_PER_ROUND).await {
+            // While Redis is away nothing is found out; what is known of the markers stays. After that
+            // it may be an older copy of itself, whose markers are the same: all routes are looked for.
+            let part = (!unsure).then_some(looks % LOOKS_PER_ROUND);
+            let looked = self.look(part).await;
+            unsure = looked.unwrap_or_else(|error| {
                 self.observed.route_errors.inc();
-                tracing::debug!(
-                    error = service::lifecycle::chain(&error),
-                    "markers and routes"
-                );
-            }
+                let error = service::lifecycle::chain(&error);
+                tracing::debug!(error, "markers and routes");
+                true
+            });
             looks += 1;
         }
     }
 
-    async fn look(&mut self, part: u32) -> Result<(), RoutingError> {
+    /// One look; whether all routes are to be looked for at the next one.
+    async fn look(&mut self, part: Option<u32>) -> Result<bool, RoutingError> {
         let lost = self.markers.look().await?;
         // Without a home there are no routes to be written; the next claim writes all of them.
         let Some(held) = self.serving.held() else {
-            return Ok(());
+            return Ok(true);
         };
         if !lost.is_empty() {
             let here = self.registry.in_shards(|shard| lost.contains(&shard));
@@ -80,15 +84,17 @@ impl Healing {
                 tracing::warn!(shards = lost.len(), sessions = told, "routes were lost");
             }
         }
-        self.search(part, &held).await
+        self.search(part, &held).await?;
+        Ok(false)
     }
 
-    /// Looks for the routes of a part of the sessions. One that is being written right now is not
-    /// found either: then it is written twice.
-    async fn search(&self, part: u32, held: &Held) -> Result<(), RoutingError> {
+    /// Looks for the routes of a part of the sessions, or of all. One that is being written right now
+    /// is not found either: then it is written twice.
+    async fn search(&self, part: Option<u32>, held: &Held) -> Result<(), RoutingError> {
+        let of = |shard: Shard| u32::from(shard.number()) % LOOKS_PER_ROUND;
         let here = self
             .registry
-            .in_shards(|shard| u32::from(shard.number()) % LOOKS_PER_ROUND == part);
+            .in_shards(|shard| part.is_none_or(|part| of(shard) == part));
         for here in here.chunks(TOGETHER) {
             let users: Vec<UserId> = here.iter().map(|(user, _)| *user).collect();
             let found = self.table.current(&users).await?;

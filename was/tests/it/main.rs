@@ -7,6 +7,7 @@
     reason = "functions that tests share fail a test as the tests themselves do"
 )]
 
+mod broadcast;
 mod desk;
 mod devices;
 mod doors;
