@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::{CloseCode, DeliveryHeaders, ServerFrame, UserId};
-use routing::{Restored, Route, RouteTable};
+use routing::decide::{Standing, standing};
+use routing::{HomeTable, Restored, Route, RouteTable};
 use service::kafka::Outgoing;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,8 @@ use crate::socket::Bound;
 pub const DEAD_WAITING: usize = 1024;
 /// Users looked at together.
 const TOGETHER: usize = 100;
+/// Sessions of one device that are judged before a route is written again some time later.
+const JUDGED: usize = 3;
 /// How long a removal is tried for. A route that stays until then is pruned when it is found dead.
 const REMOVE_WITHIN: Duration = Duration::from_secs(10);
 /// Before a removal is tried once more; doubles each time.
@@ -31,6 +34,7 @@ const REMOVE_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Routes {
     table: RouteTable,
+    homes: HomeTable,
     commands: Commands,
     registry: Arc<Registry>,
     observed: Arc<Observed>,
@@ -38,9 +42,10 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Over a table of routes.
+    /// Over a table of routes, and the table of homes that says which of them lead to nobody.
     pub fn new(
         table: RouteTable,
+        homes: HomeTable,
         commands: Commands,
         registry: Arc<Registry>,
         observed: Arc<Observed>,
@@ -48,6 +53,7 @@ impl Routes {
     ) -> Self {
         Self {
             table,
+            homes,
             commands,
             registry,
             observed,
@@ -106,7 +112,7 @@ impl Routes {
     }
 
     /// Makes sure that a session's route stands, for the audit or after a loss. Without effect on
-    /// another session of the device: then this one is closed.
+    /// another living session of the device: then this one is closed.
     pub async fn restore(&self, identity: &Identity, why: Writing) -> Written {
         let _turn = identity.turn.lock().await;
         let Identity {
@@ -118,25 +124,54 @@ impl Routes {
         if !self.registry.has(route.session) {
             return Written::Failed;
         }
-        match self.table.restore(*user, device, route, None).await {
-            Ok(Restored::Present) => Written::Stands,
-            Ok(Restored::Written) => {
-                if why == Writing::Audit {
-                    self.observed.routes_restored.inc();
-                } else {
-                    self.observed.routes_rebuilt.inc();
+        let mut dead = None;
+        for _ in 0..JUDGED {
+            let restored = self.table.restore(*user, device, route, dead.as_ref());
+            match restored.await {
+                Ok(Restored::Present) => return Written::Stands,
+                Ok(Restored::Written) => {
+                    if why == Writing::Audit {
+                        self.observed.routes_restored.inc();
+                    } else {
+                        self.observed.routes_rebuilt.inc();
+                    }
+                    return Written::Restored;
                 }
-                Written::Restored
+                Ok(Restored::Replaced(other)) => match self.judge(&other, route).await {
+                    Some(Standing::Dead) => dead = Some(other),
+                    Some(Standing::Alive | Standing::Ahead) => {
+                        self.registry
+                            .end(route.session, CloseCode::Replaced, self.bound);
+                        return Written::Stands;
+                    }
+                    None => return Written::Failed,
+                },
+                Err(error) => {
+                    self.failed(&error);
+                    return Written::Failed;
+                }
             }
-            Ok(Restored::Replaced(_)) => {
-                self.registry
-                    .end(route.session, CloseCode::Replaced, self.bound);
-                Written::Stands
-            }
+        }
+        Written::Failed
+    }
+
+    /// Whether another session that stands in the place of `mine` lives. A Redis that failed over to an
+    /// older copy shows sessions that have long gone, and nobody is to be closed for one of those. None:
+    /// not to be known now.
+    async fn judge(&self, other: &Route, mine: &Route) -> Option<Standing> {
+        let view = match self.homes.look().await {
+            Ok(view) => view,
             Err(error) => {
                 self.failed(&error);
-                Written::Failed
+                return None;
             }
+        };
+        let here = |session| self.registry.has(session);
+        let own = Some((mine.home, mine.incarnation));
+        match standing(other, &view, true, own, here) {
+            // In the grace nobody is dead, and nobody is sure to live.
+            Standing::Alive if view.in_grace() && !here(other.session) => None,
+            standing => Some(standing),
         }
     }
 

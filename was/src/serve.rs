@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use routing::{HomeKeeper, Markers, Redis, RouteTable};
+use routing::{HomeKeeper, HomeTable, Markers, Redis, RouteTable};
 use service::admin::{AdminServer, bind};
 use service::clock::Clock;
 use service::kafka::{Admin, Consumer, KafkaSettings, Producer, Topics};
@@ -82,8 +82,10 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let redis = Redis::connect(&settings.redis)?;
     let registry = Arc::new(Registry::default());
     let table = RouteTable::new(&redis);
+    let homes = HomeTable::new(&redis, settings.home.homes);
     let routes = Routes::new(
         table.clone(),
+        homes,
         commands.clone(),
         Arc::clone(&registry),
         Arc::clone(&observed),

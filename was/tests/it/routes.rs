@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::Home;
-use routing::{Redis, RedisSettings, Route, RouteTable};
+use protocol::{CloseCode, Home};
+use routing::{
+    HomeKeeper, HomeSettings, HomeState, HomeTable, Redis, RedisSettings, Route, RouteTable,
+};
 use service::kafka::Producer;
 use service::metrics::Metrics;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,11 +18,12 @@ use was::metrics::Observed;
 use was::registry::Registry;
 use was::routes::Routes;
 use was::session::{Writing, Written};
-use was::socket::{Bound, Mailbox};
+use was::socket::{Bound, Item, Mailbox};
 
 use crate::desk::user;
 use crate::house::{House, until};
 
+const HOMES: i32 = 4;
 const BOUND: Bound = Bound {
     frames: 16,
     bytes: 1 << 20,
@@ -57,11 +60,12 @@ impl Place {
             Arc::clone(&observed),
             CancellationToken::new(),
         );
-        let table = RouteTable::new(&redis);
+        let (table, homes) = (RouteTable::new(&redis), HomeTable::new(&redis, HOMES));
         Self {
             redis,
             routes: Routes::new(
                 table,
+                homes,
                 commands,
                 Arc::clone(&registry),
                 Arc::clone(&observed),
@@ -185,4 +189,77 @@ async fn a_removal_that_failed_is_tried_again() {
     removal.await.unwrap();
     assert_eq!(near.stand(1).await, []);
     line.abort();
+}
+
+/// Another session stands in the place of one whose route is made sure of. If its claim has ended, or it
+/// should be here and is not, it is dead: a Redis that failed over to an older copy shows such. Nobody is
+/// closed for it, and nobody in the grace, where it can't be known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_session_costs_nobody_its_device() {
+    let house = House::new().await;
+    let place = Place::new(&house);
+    let homes = HomeTable::new(&place.redis, HOMES);
+    let lease = Duration::from_secs(600);
+    let claim = async |home| {
+        let claimed = homes.claim(Home(home), "other", 0, lease).await;
+        claimed.unwrap().unwrap()
+    };
+    let (ended, lives) = (claim(2).await, claim(3).await);
+    assert!(homes.release(Home(2), "other", ended).await.unwrap());
+    let at = |home, incarnation| Route {
+        home: Home(home),
+        incarnation,
+        session: Uuid::new_v4(),
+    };
+    let stands = [
+        (at(2, ended), true),
+        (at(3, lives - 1), true),
+        (at(1, 1), true),
+        (at(3, lives), false),
+    ];
+    for ((id, (other, is_dead)), why) in (1..).zip(stands).zip([
+        Writing::Audit,
+        Writing::Rebuild,
+        Writing::Audit,
+        Writing::Audit,
+    ]) {
+        let mine = Place::session(id, 1);
+        let mailbox = place.enter(&mine);
+        let table = RouteTable::new(&place.redis);
+        table.write(user(id), "phone", &other).await.unwrap();
+        let written = place.routes.restore(&mine, why).await;
+        let told = mailbox.take().unwrap_or_default();
+        if is_dead {
+            assert_eq!(written, Written::Restored, "{other}");
+            assert_eq!(place.stand(id).await, [mine.route]);
+            assert!(told.is_empty(), "{told:?}");
+        } else {
+            assert_eq!(place.stand(id).await, [other]);
+            let ended = matches!(told.front(), Some(Item::End(CloseCode::Replaced)));
+            assert!(ended, "{told:?}");
+        }
+    }
+
+    // A gateway that takes part in a new table begins the grace.
+    let (keeper, mut state) = HomeKeeper::new(
+        &place.redis,
+        HomeSettings {
+            name: "newcomer".to_owned(),
+            homes: HOMES,
+            lease,
+        },
+    );
+    let keeping = tokio::spawn(keeper.run(std::future::pending()));
+    let waits = |state: &HomeState| matches!(state, HomeState::Waiting { .. });
+    state.wait_for(waits).await.unwrap();
+    let mine = Place::session(9, 1);
+    let mailbox = place.enter(&mine);
+    let table = RouteTable::new(&place.redis);
+    let other = at(2, ended);
+    table.write(user(9), "phone", &other).await.unwrap();
+    let written = place.routes.restore(&mine, Writing::Rebuild).await;
+    assert_eq!(written, Written::Failed, "tried again later");
+    assert_eq!(place.stand(9).await, [other]);
+    assert!(mailbox.take().unwrap_or_default().is_empty());
+    keeping.abort();
 }
