@@ -25,6 +25,7 @@ pub mod commands;
 pub mod custody;
 pub mod drain;
 mod gateway;
+pub mod handover;
 pub mod healing;
 pub mod metrics;
 pub mod rate;
@@ -35,6 +36,7 @@ pub mod serve;
 pub mod session;
 pub mod settings;
 pub mod socket;
+pub mod steward;
 
 pub use gateway::{Gateway, Identity};
 pub use serve::run;

@@ -17,6 +17,19 @@ pub struct Deliveries {
     pub ended: IntCounter,
 }
 
+/// What became of a recipient of a record with a seq (I8, I10).
+#[derive(Debug)]
+pub struct Custodies {
+    /// A session here has confirmed it by a pong.
+    pub confirmed: IntCounter,
+    /// A session here has confirmed it, and had dropped it as already seen.
+    pub seen: IntCounter,
+    /// It went to the home of another session of the user.
+    pub handed_on: IntCounter,
+    /// It became a push.
+    pub pushed: IntCounter,
+}
+
 /// The gateway's metrics.
 #[derive(Debug)]
 pub struct Observed {
@@ -26,6 +39,16 @@ pub struct Observed {
     pub sessions: IntGauge,
     /// Deliveries by outcome.
     pub deliveries: Deliveries,
+    /// Recipients of records with a seq by outcome.
+    pub custody: Custodies,
+    /// Recipients of records that the home's reader is not done with.
+    pub in_custody: IntGauge,
+    /// Attempts to hand on that were not acknowledged.
+    pub hand_on_failures: IntCounter,
+    /// Homes without an owner that are read here.
+    pub stewarded_homes: IntGauge,
+    /// Records read from them.
+    pub steward_records: IntCounter,
     /// Records read from the home.
     pub records: IntCounter,
     /// Records read from the broadcast partition.
@@ -56,7 +79,7 @@ pub struct Observed {
     pub rebuilds: IntCounter,
     /// Shards of the routes that lost their memory while sessions had routes in them.
     pub shards_lost: IntCounter,
-    /// Routes removed because their session was not here.
+    /// Routes removed because their session was no more.
     pub routes_pruned: IntCounter,
     /// Requests to Redis about routes that failed.
     pub route_errors: IntCounter,
@@ -86,9 +109,38 @@ impl Observed {
             &["written", "seen", "absent", "ended"],
         );
         let delivery = |outcome| deliveries.with_label_values(&[outcome]);
+        let custodies = metrics.counters(
+            "was_custody_total",
+            "Recipients of records with a seq by how the reader was done with them.",
+            "outcome",
+            &["confirmed", "seen", "handed_on", "pushed"],
+        );
+        let custody = |outcome| custodies.with_label_values(&[outcome]);
         let reasons: Vec<&str> = CloseCode::ALL.iter().map(|code| code.reason()).collect();
         let codes: Vec<&str> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
         Self {
+            custody: Custodies {
+                confirmed: custody("confirmed"),
+                seen: custody("seen"),
+                handed_on: custody("handed_on"),
+                pushed: custody("pushed"),
+            },
+            in_custody: metrics.gauge(
+                "was_in_custody",
+                "Recipients of records that the home's reader is not done with.",
+            ),
+            hand_on_failures: metrics.counter(
+                "was_hand_on_failures_total",
+                "Attempts to hand on that Kafka did not acknowledge; they are repeated.",
+            ),
+            stewarded_homes: metrics.gauge(
+                "was_stewarded_homes",
+                "Homes without an owner that are read here.",
+            ),
+            steward_records: metrics.counter(
+                "was_steward_records_total",
+                "Records read from homes without an owner.",
+            ),
             sockets: metrics.gauge("was_sockets", "Open sockets."),
             sessions: metrics.gauge("was_sessions", "Sockets whose hello was accepted."),
             deliveries: Deliveries {
@@ -157,7 +209,7 @@ impl Observed {
             ),
             routes_pruned: metrics.counter(
                 "was_routes_pruned_total",
-                "Routes to this home removed because their session was not here.",
+                "Routes removed because their session was no more.",
             ),
             route_errors: metrics.counter(
                 "was_route_errors_total",

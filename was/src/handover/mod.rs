@@ -1,0 +1,238 @@
+//! Hands on what nobody here can confirm (I8): to the homes of the user's living routes, or to a push.
+//!
+//! The routes are looked up afresh, never from a cache. What is dead among them is removed, compared
+//! with what was read (trap 6), and counts as not there. To a home goes a record without a value: its
+//! reader takes it into custody, a session that has seen the message drops it, one that has not reads
+//! it from Postgres. The home may be the very one that the orphan came from, when a session of the user
+//! has come back, or another is still here. Where no route is left, or none could be read, a `chat-push`
+//! record with `check` is the end of it: whoever pushes looks once more.
+//!
+//! Done is what Kafka has acknowledged. A batch of which something was not is handed on again, whole:
+//! what comes twice is dropped by the session, and may be pushed twice.
+
+mod plan;
+#[cfg(test)]
+pub(crate) mod played;
+mod routes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use protocol::{Home, UserId};
+use routing::decide::{Standing, View, standing};
+use routing::{HomeState, Route};
+use service::kafka::{ProduceError, Producer, Publish, Topics};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::custody::Orphan;
+use crate::metrics::Observed;
+use crate::registry::Registry;
+use plan::Plan;
+pub use routes::{Routes, Tables};
+
+/// Users whose routes are read in one request.
+const TOGETHER: usize = 500;
+/// Removals of dead routes under way at once: half of what Redis is given at a time.
+const REMOVALS: usize = 32;
+/// Before a batch that failed is handed on again; doubles each time.
+const AGAIN: Duration = Duration::from_millis(100);
+/// The longest wait between two attempts.
+const AGAIN_MOST: Duration = Duration::from_secs(5);
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Handed {
+    /// Orphans that went to the home of a living route, or to several.
+    pub on: usize,
+    /// Orphans that became a push.
+    pub pushed: usize,
+}
+
+/// Hands on. One for all homes that this gateway reads, its own and those that it stewards.
+pub struct Handover<R = Tables, P = Producer> {
+    /// Redis.
+    pub routes: R,
+    /// Kafka.
+    pub publisher: P,
+    /// The topics' names.
+    pub topics: Topics,
+    /// Who is connected here.
+    pub registry: Arc<Registry>,
+    /// Which home is this gateway's, as its keeper tells.
+    pub state: watch::Receiver<HomeState>,
+    /// The table of homes, as the keeper read it last.
+    pub views: watch::Receiver<Option<Arc<View>>>,
+    /// Metrics.
+    pub observed: Arc<Observed>,
+    /// Cancelled when the producer failed for good: the process ends.
+    pub fatal: CancellationToken,
+}
+
+/// Where the orphans of each user go; who is not in it, or has no home, is pushed.
+type Targets = HashMap<UserId, Vec<Home>>;
+
+/// What the routes of some users come to.
+#[derive(Debug, Default)]
+struct Judged {
+    targets: Targets,
+    dead: Vec<(UserId, Vec<Route>)>,
+    /// A route is above the table.
+    ahead: bool,
+}
+
+impl<R: Routes, P: Publish> Handover<R, P> {
+    /// Hands on all of `orphans`, once.
+    ///
+    /// # Errors
+    /// [`ProduceError`] when not all of it was acknowledged by Kafka: then none of it is done.
+    pub async fn hand_on(&self, orphans: &[Orphan]) -> Result<Handed, ProduceError> {
+        let targets = self.targets(orphans).await;
+        let plan = Plan::new(orphans, &targets);
+        self.send(&plan).await.inspect_err(|error| {
+            if matches!(error, ProduceError::Fatal(_)) {
+                self.fatal.cancel();
+            }
+        })?;
+        let handed = plan.handed();
+        self.observed.custody.handed_on.inc_by(handed.on as u64);
+        self.observed.custody.pushed.inc_by(handed.pushed as u64);
+        Ok(handed)
+    }
+
+    /// Hands on until it is done, with a fresh look-up each time; false when it was stopped before.
+    pub async fn until_handed(&self, orphans: &[Orphan], stop: &CancellationToken) -> bool {
+        let mut pause = AGAIN;
+        loop {
+            let handed = tokio::select! {
+                biased;
+                () = stop.cancelled() => return false,
+                handed = self.hand_on(orphans) => handed,
+            };
+            let Err(error) = handed else { return true };
+            self.observed.hand_on_failures.inc();
+            tracing::warn!(%error, orphans = orphans.len(), "not handed on, will be again");
+            tokio::select! {
+                () = stop.cancelled() => return false,
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_MOST),
+            }
+        }
+    }
+
+    /// A fresh look-up of everybody. Whose routes can't be read is not among them.
+    async fn targets(&self, orphans: &[Orphan]) -> Targets {
+        let users: BTreeSet<UserId> = orphans.iter().map(|orphan| orphan.user).collect();
+        let users: Vec<UserId> = users.into_iter().collect();
+        let mut targets = Targets::with_capacity(users.len());
+        for users in users.chunks(TOGETHER) {
+            let found = match self.routes.current(users).await {
+                Ok(found) => found,
+                Err(error) => {
+                    self.failed(&error);
+                    // The others would only wait for the same.
+                    break;
+                }
+            };
+            let found: Vec<(UserId, Arc<[Route]>)> = users.iter().copied().zip(found).collect();
+            let Some(judged) = self.judge(&found).await else {
+                break;
+            };
+            self.prune(judged.dead).await;
+            targets.extend(judged.targets);
+        }
+        targets
+    }
+
+    /// None when the table of homes was never read.
+    async fn judge(&self, found: &[(UserId, Arc<[Route]>)]) -> Option<Judged> {
+        let known = self.views.borrow().clone();
+        let judged = known.map(|view| self.judge_by(&view, false, found));
+        if judged.as_ref().is_some_and(|judged| !judged.ahead) {
+            return judged;
+        }
+        match self.routes.look().await {
+            Ok(view) => Some(self.judge_by(&view, true, found)),
+            Err(error) => {
+                self.failed(&error);
+                judged
+            }
+        }
+    }
+
+    fn judge_by(&self, view: &View, afterwards: bool, found: &[(UserId, Arc<[Route]>)]) -> Judged {
+        let own = match &*self.state.borrow() {
+            HomeState::Held(held) => Some((held.home, held.incarnation)),
+            HomeState::Unheard { .. } | HomeState::Waiting { .. } => None,
+        };
+        let mut judged = Judged::default();
+        for (user, routes) in found {
+            let (mut homes, mut dead) = (Vec::new(), Vec::new());
+            for route in routes.iter() {
+                let here = |session| self.registry.has(session);
+                match standing(route, view, afterwards, own, here) {
+                    Standing::Dead => dead.push(*route),
+                    alive => {
+                        judged.ahead |= alive == Standing::Ahead;
+                        // A session that is here, about to write its route to the home as it is now.
+                        let moved = own.filter(|_| self.registry.has(route.session));
+                        let home = moved.map_or(route.home, |(home, _)| home);
+                        if !homes.contains(&home) {
+                            homes.push(home);
+                        }
+                    }
+                }
+            }
+            judged.targets.insert(*user, homes);
+            if !dead.is_empty() {
+                judged.dead.push((*user, dead));
+            }
+        }
+        judged
+    }
+
+    /// One that fails is left standing: it is found again with the user's next record.
+    async fn prune(&self, dead: Vec<(UserId, Vec<Route>)>) {
+        let removals = stream::iter(dead)
+            .map(async |(user, dead)| self.routes.prune(user, &dead).await)
+            .buffer_unordered(REMOVALS);
+        removals
+            .for_each(async |removed| match removed {
+                Ok(removed) => self.observed.routes_pruned.inc_by(removed as u64),
+                Err(error) => self.failed(&error),
+            })
+            .await;
+    }
+
+    async fn send(&self, plan: &Plan) -> Result<(), ProduceError> {
+        let mut sent = Vec::new();
+        for record in plan.records(&self.topics) {
+            let delivery = loop {
+                match self.publisher.publish(&record) {
+                    // Some of what fills the queue is ours: it goes on when that is through.
+                    Err(ProduceError::Full) if !sent.is_empty() => settle(&mut sent).await?,
+                    result => break result?,
+                }
+            };
+            sent.push(delivery);
+        }
+        settle(&mut sent).await
+    }
+
+    fn failed(&self, error: &routing::RoutingError) {
+        self.observed.route_errors.inc();
+        let error = service::lifecycle::chain(error);
+        tracing::debug!(error, "routes of orphans");
+    }
+}
+
+/// Waits for what was sent.
+async fn settle(sent: &mut Vec<service::kafka::Delivery>) -> Result<(), ProduceError> {
+    for delivery in sent.drain(..) {
+        delivery.await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! Reading in place of an owner: what is read is handed on, and only then committed.
+
+use bytes::Bytes;
+use protocol::{Address, DeliveryHeaders, RoomId, Seq, UserId};
+use service::kafka::{FeedError, Incoming, ProduceError, ReadFeed};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::handover::played::{Log, Played, Sent, handover, route};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Fed(mpsc::UnboundedReceiver<Result<Incoming, FeedError>>);
+
+impl ReadFeed for Fed {
+    fn try_recv(&mut self) -> Result<Option<Incoming>, FeedError> {
+        self.0.try_recv().ok().transpose()
+    }
+
+    async fn recv(&mut self) -> Result<Incoming, FeedError> {
+        self.0.recv().await.unwrap_or(Err(FeedError::Removed))
+    }
+}
+
+fn record(offset: i64, headers: &DeliveryHeaders) -> Result<Incoming, FeedError> {
+    let headers = headers.encode().into_iter();
+    Ok(Incoming {
+        partition: 3,
+        offset,
+        key: None,
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        payload: Some(Bytes::from_static(b"{}")),
+        timestamp_ms: 0,
+    })
+}
+
+fn event(seq: i64, to: &[i64]) -> DeliveryHeaders {
+    let to = to.iter().map(|id| UserId::new(*id).unwrap()).collect();
+    DeliveryHeaders::event(RoomId::new(7).unwrap(), Seq::new(seq).unwrap(), to)
+}
+
+/// A reader of home 3, whose lease has ended.
+struct Bench {
+    handover: Arc<Handover<Played, Log>>,
+    feed: mpsc::UnboundedSender<Result<Incoming, FeedError>>,
+    commits: mpsc::UnboundedReceiver<i64>,
+    may_commit: watch::Sender<bool>,
+    /// How often it was asked.
+    asked: watch::Receiver<u32>,
+    stop: CancellationToken,
+    task: JoinHandle<Ended>,
+}
+
+impl Bench {
+    fn start(handover: Handover<Played, Log>) -> Self {
+        let handover = Arc::new(handover);
+        let (feed, records) = mpsc::unbounded_channel();
+        let (committed, commits) = mpsc::unbounded_channel();
+        let (may_commit, may) = watch::channel(true);
+        let (asking, asked) = watch::channel(0);
+        let stop = CancellationToken::new();
+        let reader = Reader {
+            feed: Fed(records),
+            commit: Box::new(move |next| {
+                committed.send(next).unwrap();
+                std::future::ready(Ok(())).boxed()
+            }),
+            commit_every: Duration::from_millis(10),
+            handover: Arc::clone(&handover),
+            observed: Arc::clone(&handover.observed),
+            may_commit: Box::new(move || {
+                asking.send_modify(|asked| *asked += 1);
+                *may.borrow()
+            }),
+            stop: stop.clone(),
+        };
+        Self {
+            handover,
+            feed,
+            commits,
+            may_commit,
+            asked,
+            stop,
+            task: tokio::spawn(reader.run()),
+        }
+    }
+
+    fn put(&self, offset: i64, headers: &DeliveryHeaders) {
+        self.feed.send(record(offset, headers)).unwrap();
+    }
+
+    /// The next commit.
+    async fn committed(&mut self) -> i64 {
+        let next = tokio::time::timeout(PATIENCE, self.commits.recv()).await;
+        next.expect("a commit in time").unwrap()
+    }
+
+    /// All further commits, to the end of the reader.
+    async fn stopped(mut self) -> Vec<i64> {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+        std::iter::from_fn(|| self.commits.try_recv().ok()).collect()
+    }
+}
+
+/// I8, trap 5: each recipient is handed on, whatever else there is is read over, and nothing is
+/// committed before Kafka has acknowledged what comes before it.
+#[tokio::test]
+async fn i8_trap_5_nothing_is_committed_before_it_is_handed_on() {
+    let handover = handover();
+    handover.stand(1, &[route(2, 20)]);
+    handover.stand(2, &[route(3, 30)]);
+    let refused = (false, ProduceError::TimedOut);
+    handover.publisher.refusals.lock().unwrap().push(refused);
+    let mut bench = Bench::start(handover);
+    bench.put(40, &DeliveryHeaders::answer(Address::nil()));
+    bench.put(41, &event(5, &[1, 2]));
+    bench.put(
+        42,
+        &DeliveryHeaders::signal(RoomId::new(7).unwrap(), vec![UserId::new(1).unwrap()]),
+    );
+    let garbage = Incoming {
+        headers: Vec::new(),
+        ..record(43, &event(6, &[1])).unwrap()
+    };
+    bench.feed.send(Ok(garbage)).unwrap();
+    bench.put(44, &event(6, &[2]));
+    bench.handover.failures(1).await;
+    assert!(bench.commits.try_recv().is_err(), "not acknowledged yet");
+    assert_eq!(bench.committed().await, 45);
+    let sent = bench.handover.sent();
+    // The failed attempt has left some as well: twice is harmless.
+    let whole = [Sent::To(2, 5, vec![1]), Sent::Push(2, 5), Sent::Push(2, 6)];
+    assert!(sent.ends_with(&whole), "{sent:?}");
+    assert_eq!(bench.handover.observed.unreadable.get(), 1);
+    assert_eq!(bench.handover.observed.steward_records.get(), 5);
+    // Nothing new, nothing committed.
+    assert_eq!(bench.stopped().await, [0_i64; 0]);
+}
+
+/// Who could not renew commits nothing; what it has handed on is read again by the next one.
+#[tokio::test]
+async fn without_a_lease_nothing_is_committed() {
+    let mut bench = Bench::start(handover());
+    bench.may_commit.send_replace(false);
+    bench.put(8, &event(5, &[1]));
+    let asked = bench.asked.wait_for(|asked| *asked >= 3);
+    tokio::time::timeout(PATIENCE, asked)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(bench.handover.sent(), [Sent::Push(1, 5)]);
+    assert!(bench.commits.try_recv().is_err());
+    bench.may_commit.send_replace(true);
+    assert_eq!(bench.committed().await, 9);
+}
+
+/// Trap 5: stopped while Kafka is away, the offset is left at the first record that is not done.
+#[tokio::test]
+async fn trap_5_a_stop_commits_what_is_done_and_no_more() {
+    let mut bench = Bench::start(handover());
+    bench.put(8, &event(5, &[1]));
+    assert_eq!(bench.committed().await, 9);
+    let refusals = vec![(false, ProduceError::TimedOut); 1_000];
+    *bench.handover.publisher.refusals.lock().unwrap() = refusals;
+    bench.put(9, &DeliveryHeaders::answer(Address::nil()));
+    bench.put(10, &event(6, &[1]));
+    bench.handover.failures(1).await;
+    bench.put(11, &event(7, &[1]));
+    let handover = Arc::clone(&bench.handover);
+    let last = bench.stopped().await;
+    assert_eq!(last.last(), Some(&10), "{last:?}");
+    assert_eq!(handover.sent(), [Sent::Push(1, 5)]);
+}
+
+/// What can't be read any more ends the reader, after what was read is handed on.
+#[tokio::test]
+async fn an_end_of_the_feed_is_told() {
+    let bench = Bench::start(handover());
+    bench.put(8, &event(5, &[1]));
+    let passing = FeedError::Other("passing".to_owned());
+    bench.feed.send(Err(passing)).unwrap();
+    bench.put(9, &event(6, &[1]));
+    bench.feed.send(Err(FeedError::OutOfRange)).unwrap();
+    let ended = bench.task.await.unwrap().unwrap_err();
+    assert_eq!(ended.to_string(), FeedError::OutOfRange.to_string());
+    assert_eq!(bench.handover.sent(), [Sent::Push(1, 5), Sent::Push(1, 6)]);
+}
+
+/// I9: a record for very many is handed on before the next one is read.
+#[tokio::test]
+async fn i9_recipients_are_bounded() {
+    let mut bench = Bench::start(handover());
+    let many: Vec<i64> = (1..=30_000).collect();
+    for offset in 0..4 {
+        bench.put(offset, &event(offset + 1, &many));
+    }
+    while bench.committed().await < 4 {}
+    let sent = bench.handover.sent();
+    assert_eq!(sent.len(), 4 * many.len());
+    // In the order of the records, which they would not be in one plan of all.
+    assert!(sent.windows(2).all(|two| match two {
+        [Sent::Push(_, a), Sent::Push(_, b)] => a <= b,
+        _ => false,
+    }));
+}
