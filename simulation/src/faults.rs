@@ -2,6 +2,8 @@
 
 use protocol::{Command, CommandKind, RoomId, RoomKind, UserId, VERSION};
 
+use routing::Shard;
+
 use crate::redis::gateway_name;
 use crate::world::{Event, Server, World};
 
@@ -110,9 +112,19 @@ impl World {
                 self.note("kafka is away".to_owned());
                 self.away.kafka = long;
             }
+            9 if self.chance.one_in(2) => {
+                let shard = Shard::of(self.devices[device].user);
+                self.note(format!("redis has lost the memory of shard {shard}"));
+                self.redis.empty_shard(shard);
+            }
             9 => {
                 self.note("redis has lost its memory".to_owned());
                 self.redis.empty(self.now);
+                // Somebody arrives who had no home in it.
+                if self.chance.one_in(3) {
+                    self.kill_gateway(gateway);
+                    self.start_gateway(gateway);
+                }
             }
             10 if self.audits => {
                 let user = self.devices[device].user;

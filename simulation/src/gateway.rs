@@ -10,8 +10,8 @@ use classifier::ports::Outgoing;
 use protocol::{
     Address, ClientFrame, CloseCode, DeliveryHeaders, Home, Limits, MessageId, ServerFrame, UserId,
 };
-use routing::Route;
-use routing::decide::Table;
+use routing::decide::View;
+use routing::{Route, Shard};
 use was::session::{Answer, Hello, Input, Output, Query, Rules, Session, Writing, Written};
 
 use crate::catch_up::catch_up;
@@ -29,13 +29,13 @@ pub enum Job {
     /// Renews its home and reads the table.
     Beat,
     /// Acts on the table that it read.
-    Act(Table<Home>),
+    Act(View),
     /// Reads its home.
     Read,
     /// A session's deadline.
     Tick(Address),
-    /// What became of a session's route.
-    RouteWritten(Address, Written),
+    /// What became of a session's route, under which claim.
+    RouteWritten(Address, i64, Written),
     /// The answer to a session's query.
     Answered(Address, u32, Option<Answer>),
     /// Kafka has a command, or it is not known.
@@ -63,6 +63,8 @@ pub struct Connected {
     device: usize,
     connection: u64,
     route: Route,
+    /// The claim under which its route was last acknowledged.
+    stands: i64,
     /// Records of the home reach it.
     registered: bool,
     tick: u64,
@@ -74,8 +76,14 @@ pub struct Gateway {
     /// Its run.
     pub life: Life,
     held: Option<Held>,
+    /// The home held last: the one to take again if Redis has forgotten.
+    had: Option<Home>,
     highest: i64,
     next: usize,
+    /// Where it is in the partition that all read.
+    broadcast: usize,
+    /// The markers as it knows them.
+    markers: BTreeMap<Shard, u64>,
     sessions: BTreeMap<Address, Connected>,
 }
 
@@ -120,6 +128,13 @@ impl Gateway {
             && self.life.paused_until <= now
             && self.held.is_some_and(|held| held.until > now)
     }
+
+    /// As far as it knows, the route of this session stands and leads to its home.
+    pub fn routes_stand(&self, session: Address, now: u64) -> bool {
+        let stands = self.sessions.get(&session).map(|there| there.stands);
+        let held = self.held.filter(|held| held.until > now);
+        held.is_some_and(|held| stands == Some(held.incarnation))
+    }
 }
 
 impl World {
@@ -133,6 +148,8 @@ impl World {
         };
         self.gateways[n] = Gateway {
             life,
+            // The end, as a number, before its first session.
+            broadcast: self.homes[0].len(),
             ..Gateway::default()
         };
         self.gateway_soon(n, 1, 100, Job::Beat);
@@ -180,15 +197,23 @@ impl World {
     pub fn gateway_does(&mut self, n: usize, job: Job) {
         match job {
             Job::Beat => self.beat(n),
-            Job::Act(table) => self.act(n, &table),
-            Job::Read => self.read_home(n),
+            Job::Act(view) => self.act(n, &view),
+            Job::Read => {
+                self.read_broadcast(n);
+                self.read_home(n);
+            }
             Job::Tick(address) => {
                 if let Some(connected) = self.gateways[n].sessions.get_mut(&address) {
                     connected.tick = u64::MAX;
                     self.session(n, address, Input::Tick);
                 }
             }
-            Job::RouteWritten(address, written) => {
+            Job::RouteWritten(address, claim, written) => {
+                if written != Written::Failed
+                    && let Some(connected) = self.gateways[n].sessions.get_mut(&address)
+                {
+                    connected.stands = claim;
+                }
                 self.session(n, address, Input::RouteWritten(written));
             }
             Job::Answered(address, number, answer) => {
@@ -234,6 +259,7 @@ impl World {
                     device: connection.device,
                     connection: number,
                     route,
+                    stands: 0,
                     registered: false,
                     tick: u64::MAX,
                 };
@@ -294,7 +320,7 @@ impl World {
             Output::WriteRoute(why) => {
                 let first = why == Writing::First;
                 if self.away.redis > self.now {
-                    let failed = Job::RouteWritten(address, Written::Failed);
+                    let failed = Job::RouteWritten(address, 0, Written::Failed);
                     return self.gateway_soon(n, 50, 500, failed);
                 }
                 let write = Server::WriteRoute(n, life, address, first);
@@ -372,7 +398,7 @@ impl World {
             true => Written::Failed,
             false => written,
         };
-        let job = Job::RouteWritten(address, written);
+        let job = Job::RouteWritten(address, route.incarnation, written);
         self.after(1, 15, Event::Gateway(n, life, job));
     }
 

@@ -9,6 +9,7 @@
 //! | [`world`] | time, and what is under way |
 //! | [`gateway`], [`classifier`], [`device`] | the processes around the pure parts |
 //! | [`postgres`], [`catch_up`], [`redis`] | servers as plain data; Kafka's logs are lists in [`world`] |
+//! | [`push`] | who is told by a push, and that nobody is who is connected |
 //! | [`faults`] | what users do, and what breaks |
 //! | [`truth`] | what is checked |
 //! | [`switches`] | rules that can be taken out |
@@ -24,6 +25,7 @@ pub mod faults;
 pub mod frames;
 pub mod gateway;
 pub mod postgres;
+pub mod push;
 pub mod redis;
 pub mod run;
 pub mod switches;

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::{Address, Home, UserId};
-use routing::Route;
-use routing::decide::{Slot, Table};
+use routing::decide::{Slot, Table, View};
+use routing::{GOOD_AFTER, Route, Shard};
+
+use crate::switches::Without;
 
 /// How long a home's lease runs, in ms.
 pub const LEASE: u64 = 2_000;
@@ -17,13 +19,27 @@ struct Lease {
     until: u64,
 }
 
+/// What lies beside the routes of a shard.
+#[derive(Debug, Clone, Copy)]
+struct Marker {
+    value: u64,
+    new_until: u64,
+}
+
 /// The routes and the table of homes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Redis {
     routes: BTreeMap<UserId, BTreeMap<usize, Route>>,
+    markers: BTreeMap<Shard, Marker>,
     homes: BTreeMap<Home, Lease>,
+    /// When somebody who takes part in the homes was heard last, and until when the grace runs, in ms.
+    heard: Option<u64>,
+    grace_until: u64,
     /// When its memory was lost last, in ms.
     pub emptied: Option<u64>,
+    /// What only mutations switch on: a shard with a new marker is believed, and no grace runs.
+    believes_new: bool,
+    graceless: bool,
 }
 
 /// The name of the n-th gateway.
@@ -32,8 +48,22 @@ pub fn gateway_name(n: usize) -> String {
 }
 
 impl Redis {
+    /// Empty.
+    pub fn new(without: Option<Without>) -> Self {
+        Self {
+            believes_new: without == Some(Without::GoodFrom),
+            graceless: without == Some(Without::Grace),
+            ..Self::default()
+        }
+    }
+
     /// `home_heartbeat.lua`: renews one claim, answers with the table of `homes` homes.
-    pub fn heartbeat(&mut self, me: usize, incarnation: i64, homes: i32, now: u64) -> Table<Home> {
+    pub fn heartbeat(&mut self, me: usize, incarnation: i64, homes: i32, now: u64) -> View {
+        let silent = self.heard.is_none_or(|heard| now - heard > LEASE / 2);
+        if silent && !self.graceless {
+            self.grace_until = now + LEASE;
+        }
+        self.heard = Some(now);
         for lease in self.homes.values_mut() {
             if (lease.owner, lease.incarnation) == (me, incarnation) && lease.until > now {
                 lease.until = now + LEASE;
@@ -50,15 +80,28 @@ impl Redis {
                 ),
             }
         });
-        Table {
+        let table = Table {
             read_at: Duration::from_millis(now),
             members: Vec::new(),
             slots: slots.collect(),
-        }
+        };
+        let grace_left = Duration::from_millis(self.grace_until.saturating_sub(now));
+        View { table, grace_left }
     }
 
-    /// `home_claim.lua`: the new incarnation, if nobody else holds the home.
-    pub fn claim(&mut self, home: Home, me: usize, known: i64, now: u64) -> Option<i64> {
+    /// `home_claim.lua`: the new incarnation, if nobody else holds the home or may be about to return.
+    pub fn claim(
+        &mut self,
+        home: Home,
+        me: usize,
+        known: i64,
+        newcomer: bool,
+        now: u64,
+    ) -> Option<i64> {
+        let new_table = self.heard.is_none() && !self.graceless;
+        if newcomer && (self.grace_until > now || new_table) {
+            return None;
+        }
         let last = self.homes.get(&home).map_or(0, |lease| lease.incarnation);
         if let Some(lease) = self.homes.get(&home) {
             let foreign = lease.owner != me || known > 0 && lease.incarnation > known;
@@ -136,10 +179,38 @@ impl Redis {
             .unwrap_or_default()
     }
 
+    /// The routes of a user for who looks them up; `None`: their shard can't be believed.
+    /// `fresh` is a number that was never given out before.
+    pub fn look_up(&mut self, user: UserId, fresh: u64, now: u64) -> Option<Vec<Route>> {
+        let shard = Shard::of(user);
+        let known = self.markers.get(&shard);
+        let good = known.is_some_and(|marker| marker.new_until <= now || self.believes_new);
+        self.marker(shard, fresh, now);
+        good.then(|| self.routes(user))
+    }
+
+    /// `marker_set.lua`: the marker of a shard, set if it is missing.
+    pub fn marker(&mut self, shard: Shard, fresh: u64, now: u64) -> u64 {
+        let new_until = now + u64::try_from(GOOD_AFTER.as_millis()).unwrap_or(u64::MAX);
+        let marker = self.markers.entry(shard).or_insert(Marker {
+            value: fresh,
+            new_until,
+        });
+        marker.value
+    }
+
+    /// A shard's memory is lost.
+    pub fn empty_shard(&mut self, shard: Shard) {
+        self.routes.retain(|user, _| Shard::of(*user) != shard);
+        self.markers.remove(&shard);
+    }
+
     /// Its whole memory is lost.
     pub fn empty(&mut self, now: u64) {
         self.routes.clear();
+        self.markers.clear();
         self.homes.clear();
+        (self.heard, self.grace_until) = (None, 0);
         self.emptied = Some(now);
     }
 }

@@ -11,4 +11,8 @@ pub enum Without {
     Rerouting,
     /// A route that a reader found dead is removed whatever stands there by then (trap 6).
     Compare,
+    /// After Redis was away anybody may claim any home at once (trap 9).
+    Grace,
+    /// A shard of routes is believed as soon as it has a marker again (trap 10).
+    GoodFrom,
 }

@@ -31,6 +31,8 @@ pub struct Truth {
     pub accepted: BTreeSet<MessageId>,
     /// What clients were told that it is not, for good.
     pub rejected: BTreeSet<MessageId>,
+    /// Who was told of which event by a push.
+    pub told: BTreeSet<(UserId, RoomId, Seq)>,
 }
 
 impl Truth {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use classifier::ports::{Incoming, Outgoing};
-use protocol::{Address, ClientFrame, Command, Lane, UserId, lane_of};
+use protocol::{Address, ClientFrame, Command, Home, Lane, PushRecord, UserId, lane_of};
 use routing::Route;
 use store::Batch;
 use was::session::{Now, Query, Rules};
@@ -23,6 +23,8 @@ use crate::truth::Truth;
 pub const LANES: i32 = 3;
 /// Homes of `chat-receive`: one more than there are gateways.
 pub const HOMES: i32 = 4;
+/// The partition of `chat-receive` that all gateways read.
+pub const BROADCAST: Home = Home(0);
 /// Lines of the trace that a failure shows.
 const KEPT: usize = 60;
 
@@ -88,6 +90,8 @@ pub enum Server {
     Append(usize, u64, Box<Batch>, bool),
     /// A record for a home that was long under way, sent by the classifier in its life.
     Publish(usize, u64, Outgoing),
+    /// A record of `chat-push` is due.
+    Push(PushRecord),
     /// Postgres goes on without its last commits.
     Restore(Box<Tables>),
     /// A server that was away is back.
@@ -131,6 +135,8 @@ pub struct World {
     /// Postgres loses its last commits now and then, as a failover without a synchronous standby does. What
     /// sessions have seen of them is not there when they read a gap, so only what is stored is checked (I1, I2).
     pub forgets: bool,
+    /// Gateways prefer the home of their ordinal; else the lowest that is free.
+    pub ordinals: bool,
     /// What sessions go by.
     pub rules: Rules,
     /// Kafka: the lanes.
@@ -172,6 +178,7 @@ impl World {
     pub fn new(seed: u64, without: Option<Without>) -> Self {
         let mut chance = Chance::new(seed);
         let (audits, forgets) = (chance.one_in(2), chance.one_in(4));
+        let ordinals = chance.one_in(2);
         let postgres = Postgres::new(LANES);
         postgres.tables().checks_applied = without != Some(Without::Applied);
         let homes = usize::try_from(HOMES).unwrap_or(0) + 1;
@@ -183,12 +190,13 @@ impl World {
             without,
             audits,
             forgets,
+            ordinals,
             rules: rules(audits, without),
             lanes: vec![Vec::new(); usize::try_from(LANES).unwrap_or(0)],
             homes: vec![Vec::new(); homes],
             committed: vec![0; homes],
             postgres,
-            redis: Redis::default(),
+            redis: Redis::new(without),
             away: Away::default(),
             gateways: Vec::new(),
             classifiers: Vec::new(),
@@ -404,6 +412,7 @@ impl World {
                     self.publish(record);
                 }
             }
+            Server::Push(record) => self.push_due(record),
             Server::Restore(tables) => {
                 self.note("postgres: the last commits are gone".to_owned());
                 let now = self.now;

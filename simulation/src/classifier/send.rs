@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use classifier::pipeline::decide::{Recipients, Step};
 use classifier::pipeline::route::deliver;
-use classifier::ports::{Outgoing, Sink};
-use protocol::{Event as Stored, Home, Lane, UserId};
+use classifier::ports::{Outgoing, Sink, Whereabouts};
+use protocol::{Event as Stored, Home, Lane, PushRecord, UserId};
 use routing::Route;
 
 use super::{Committed, Job};
 use crate::gateway::index;
 use crate::switches::Without;
-use crate::world::{Event, Server, World};
+use crate::world::{BROADCAST, Event, Server, World};
 
 impl World {
     pub(super) fn look_up(&mut self, n: usize) {
@@ -37,14 +37,11 @@ impl World {
             }
             None => true,
         });
-        if users.is_empty() {
-            classifier.busy = true;
+        classifier.busy = true;
+        if users.is_empty() || self.away.redis > self.now {
+            // Lanes go on while nothing is known.
             return self.send(n, &found);
         }
-        if self.away.redis > self.now {
-            return self.classifier_soon(n, 20, 200, Job::Route);
-        }
-        classifier.busy = true;
         // What the cache knows now is used, however long the others take.
         let (life, issued) = (classifier.life.number, self.now);
         classifier.found = found;
@@ -55,19 +52,16 @@ impl World {
     pub fn routes_read(&mut self, n: usize, life: u64, users: Vec<UserId>, issued: u64) {
         let found = users
             .into_iter()
-            .map(|user| (user, self.redis.routes(user)));
-        let found = found.collect();
-        self.after(
-            1,
-            30,
-            Event::Classifier(n, life, Job::Routed(found, issued)),
-        );
+            .filter_map(|user| Some((user, self.routes_of(user)?)))
+            .collect();
+        let routed = Job::Routed(found, issued);
+        self.after(1, 30, Event::Classifier(n, life, routed));
     }
 
     pub(super) fn send(&mut self, n: usize, found: &HashMap<UserId, Vec<Route>>) {
         let classifier = &mut self.classifiers[n];
         let known = std::mem::take(&mut classifier.found);
-        let homes: HashMap<UserId, Vec<Home>> = found
+        let homes = found
             .iter()
             .chain(&known)
             .map(|(user, routes)| {
@@ -77,6 +71,10 @@ impl World {
                 (*user, homes)
             })
             .collect();
+        let homes = Whereabouts {
+            known: homes,
+            failure: None,
+        };
         classifier.busy = false;
         let Some(Committed {
             events,
@@ -142,8 +140,17 @@ impl World {
 
     /// A record is in its home.
     pub fn publish(&mut self, record: Outgoing) {
-        let Sink::Home(home) = record.sink else {
-            return;
+        let home = match record.sink {
+            Sink::Home(home) => home,
+            Sink::Broadcast => BROADCAST,
+            Sink::Push => {
+                let (key, value) = (record.key.as_deref(), record.payload.as_deref());
+                return match PushRecord::decode(key, value) {
+                    Some(record) => self.push(record),
+                    None => self.check(Err("a push can't be read".to_owned())),
+                };
+            }
+            Sink::Dlq => return,
         };
         if let Some(log) = self.homes.get_mut(index(home)) {
             log.push(record);

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use classifier::ports::Outgoing;
 use protocol::{Address, CloseCode, DeliveryHeaders, Home, Target, UserId};
-use routing::decide::{Action, Me, Table, Want, decide};
+use routing::Shard;
+use routing::decide::{Action, Me, View, Want, decide, decide_in_grace, is_former};
 use was::session::Input;
 
-use super::{BEAT, HOMELESS, Held, Job, index};
+use super::{BEAT, Gateway, HOMELESS, Held, Job, index};
 use crate::redis::{LEASE, gateway_name};
-use crate::world::{Event, HOMES, Server, World};
+use crate::world::{BROADCAST, Event, HOMES, Server, World};
 
 impl World {
     pub(super) fn beat(&mut self, n: usize) {
@@ -19,10 +20,10 @@ impl World {
         }
         let held = self.gateways[n].held;
         let incarnation = held.map_or(0, |held| held.incarnation);
-        let table = self.redis.heartbeat(n, incarnation, HOMES, self.now);
+        let view = self.redis.heartbeat(n, incarnation, HOMES, self.now);
         let name = gateway_name(n);
         if let Some(held) = held {
-            let mut slots = table.slots.iter();
+            let mut slots = view.table.slots.iter();
             let mine = slots.any(|slot| {
                 (slot.partition, slot.claim) == (held.home, held.incarnation)
                     && slot.owner.as_deref() == Some(&name)
@@ -41,7 +42,31 @@ impl World {
                 self.lose_home(n);
             }
         }
-        self.gateway_soon(n, 1, 50, Job::Act(table));
+        self.look_at_markers(n);
+        self.gateway_soon(n, 1, 50, Job::Act(view));
+    }
+
+    /// As `was::healing`: the routes of a shard with another marker than before are written again.
+    fn look_at_markers(&mut self, n: usize) {
+        let users: Vec<UserId> = self.devices.iter().map(|device| device.user).collect();
+        let mut lost: Vec<Shard> = Vec::new();
+        for shard in users.into_iter().map(Shard::of) {
+            let fresh = self.number();
+            let marker = self.redis.marker(shard, fresh, self.now);
+            if self.gateways[n].markers.insert(shard, marker) != Some(marker) {
+                lost.push(shard);
+            }
+        }
+        let Some(held) = self.gateways[n].held else {
+            // Without a home there are no routes to be written; the next claim writes all of them.
+            return;
+        };
+        let sessions = self.gateways[n].sessions.iter();
+        let theirs = sessions.filter(|(_, session)| lost.contains(&Shard::of(session.user)));
+        let theirs: Vec<Address> = theirs.map(|(address, _)| *address).collect();
+        for address in theirs {
+            self.session(n, address, Input::Rebuild(held.home));
+        }
     }
 
     pub(super) fn lose_home(&mut self, n: usize) {
@@ -73,38 +98,43 @@ impl World {
         }
     }
 
-    pub(super) fn act(&mut self, n: usize, table: &Table<Home>) {
-        let gateway = &self.gateways[n];
-        let held: Vec<(Home, i64)> = gateway
-            .held
-            .iter()
-            .map(|h| (h.home, h.incarnation))
-            .collect();
-        let name = gateway_name(n);
-        let preferred = i32::try_from(n).ok().map(|n| Home(n + 1));
-        let me = Me {
-            name: &name,
-            held: &held,
-            highest: gateway.highest,
-            want: Want::One { preferred },
-        };
-        let highest = gateway.highest;
-        if self.away.redis > self.now {
+    pub(super) fn act(&mut self, n: usize, view: &View) {
+        if self.gateways[n].held.is_some() || self.away.redis > self.now {
             return;
         }
-        for action in decide(table, &me, Duration::from_millis(self.now)) {
+        let Gateway { had, highest, .. } = self.gateways[n];
+        let name = gateway_name(n);
+        let ordinal = i32::try_from(n).ok().filter(|_| self.ordinals);
+        let me = Me {
+            name: &name,
+            held: &[],
+            highest,
+            want: Want::One {
+                preferred: had.or(ordinal.map(|n| Home(n + 1))),
+            },
+        };
+        let now = Duration::from_millis(self.now);
+        let grace_left = view.grace_left.saturating_sub(now - view.table.read_at);
+        let actions = match grace_left.is_zero() {
+            true => decide(&view.table, &me, now),
+            false => decide_in_grace(&view.table, &me, had, now),
+        };
+        for action in actions {
             let Action::Claim(home) = action else {
                 continue;
             };
-            let Some(incarnation) = self.redis.claim(home, n, highest, self.now) else {
+            let newcomer = !is_former(&view.table, &me, had, home);
+            let claimed = self.redis.claim(home, n, highest, newcomer, self.now);
+            let Some(incarnation) = claimed else {
                 continue;
             };
             self.note(format!("{name} has home {home} as {incarnation}"));
             self.moved = self.now;
-            self.only_holder(n, home, incarnation);
+            self.only_holder(n, home, incarnation, newcomer);
             let next = self.committed.get(index(home)).copied().unwrap_or(0);
             let gateway = &mut self.gateways[n];
             gateway.highest = gateway.highest.max(incarnation);
+            gateway.had = Some(home);
             gateway.next = next;
             let held = Held {
                 home,
@@ -117,9 +147,11 @@ impl World {
         }
     }
 
-    /// I6: nobody else who lives holds the home, but for a lease after Redis has lost its memory.
-    pub(super) fn only_holder(&mut self, n: usize, home: Home, incarnation: i64) {
+    /// I6: nobody else who lives holds the home, but for a lease after Redis has lost its memory; and
+    /// never when it was taken by one that had not held it before (trap 9).
+    fn only_holder(&mut self, n: usize, home: Home, incarnation: i64, newcomer: bool) {
         let emptied = self.redis.emptied.is_some_and(|at| self.now < at + LEASE);
+        let excused = emptied && !newcomer;
         let mut others = self
             .gateways
             .iter()
@@ -129,7 +161,7 @@ impl World {
             gateway.life.up
                 && gateway.held.is_some_and(|held| {
                     held.home == home
-                        && (held.until > self.now && !emptied || held.incarnation == incarnation)
+                        && (held.until > self.now && !excused || held.incarnation == incarnation)
                 })
         });
         if other {
@@ -141,9 +173,18 @@ impl World {
     /// A new record of a home is there.
     pub fn wake_reader(&mut self, home: Home) {
         for n in 0..self.gateways.len() {
-            if self.gateways[n].held.is_some_and(|held| held.home == home) {
+            let hers = self.gateways[n].held.is_some_and(|held| held.home == home);
+            if hers || home == BROADCAST {
                 self.gateway_soon(n, 1, 8, Job::Read);
             }
+        }
+    }
+
+    /// What came to the partition that every gateway reads; of that nothing is committed.
+    pub(super) fn read_broadcast(&mut self, n: usize) {
+        while let Some(record) = self.homes[0].get(self.gateways[n].broadcast).cloned() {
+            self.gateways[n].broadcast += 1;
+            self.dispatch(n, None, record);
         }
     }
 
@@ -159,11 +200,11 @@ impl World {
             };
             let record = record.clone();
             self.gateways[n].next = next + 1;
-            self.dispatch(n, held, record);
+            self.dispatch(n, Some(held), record);
         }
     }
 
-    pub(super) fn dispatch(&mut self, n: usize, held: Held, record: Outgoing) {
+    fn dispatch(&mut self, n: usize, held: Option<Held>, record: Outgoing) {
         let headers = record
             .headers
             .iter()
@@ -185,7 +226,7 @@ impl World {
                     let sessions = self.gateways[n].sessions.iter();
                     let here = sessions.filter(|(_, s)| s.user == user && s.registered);
                     let here: Vec<Address> = here.map(|(address, _)| *address).collect();
-                    if here.is_empty() {
+                    if let (true, Some(held)) = (here.is_empty(), held) {
                         self.prune(n, held, user);
                     }
                     for address in here {

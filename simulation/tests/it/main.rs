@@ -58,15 +58,25 @@ fn i4_the_settle_is_missed() {
 
 #[test]
 fn trap15_the_check_of_applied_is_missed() {
-    is_missed(Without::Applied, 28, "I2");
+    is_missed(Without::Applied, 110, "I2");
 }
 
 #[test]
 fn trap4_routing_again_is_missed() {
-    is_missed(Without::Rerouting, 146, "I5");
+    is_missed(Without::Rerouting, 81, "I5");
 }
 
 #[test]
 fn trap_6_compare_and_delete_is_missed() {
-    is_missed(Without::Compare, 55, "I5");
+    is_missed(Without::Compare, 30, "trap 10");
+}
+
+#[test]
+fn trap_9_the_grace_is_missed() {
+    is_missed(Without::Grace, 0, "I6");
+}
+
+#[test]
+fn trap_10_good_from_is_missed() {
+    is_missed(Without::GoodFrom, 0, "trap 10");
 }
