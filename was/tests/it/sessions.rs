@@ -207,29 +207,23 @@ async fn i9_a_slow_socket_is_closed_and_slows_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn trap_6_a_dead_route_is_removed_and_a_living_one_stays() {
     let house = House::new().await;
-    let gateway = house.gateway("was-0", &[]).await;
+    let (gateway, other) = tokio::join!(house.gateway("was-0", &[]), house.gateway("was-1", &[]));
     let mut desk = house.desk().await;
     let _living = gateway.session("ann", "phone", &[]).await;
+    let _elsewhere = other.session("bob", "desk", &[]).await;
     let (ann, _) = gateway.token("ann").await;
     let (bob, _) = gateway.token("bob").await;
     let living = desk.routes_of(ann, 1).await[0];
+    let elsewhere = desk.routes_of(bob, 1).await[0];
     let dead = routing::Route {
         session: Uuid::new_v4(),
         ..living
     };
     desk.routes.write(user(bob), "phone", &dead).await.unwrap();
-    let elsewhere = routing::Route {
-        home: protocol::Home(living.home.0 % 4 + 1),
-        ..dead
-    };
-    desk.routes
-        .write(user(bob), "desk", &elsewhere)
-        .await
-        .unwrap();
     desk.create(1, &[ann, bob]).await;
     let event = desk.store(1, ann, &["hi"]).await.remove(0);
+    desk.send(living.home, &event, &[ann, bob]).await;
     until("the dead route is gone", || async {
-        desk.send(living.home, &event, &[ann, bob]).await;
         let found = desk.routes.current(&[user(ann), user(bob)]).await.unwrap();
         let state = format!("{found:?}");
         if *found[0] == [living] && *found[1] == [elsewhere] {
