@@ -4,13 +4,16 @@
 //!
 //! The renewal is the only thing that its timer waits for. Whatever asks Kafka (claims, offsets) or
 //! waits for a worker is a task of its own that reports back: a broker that is away must not cost
-//! lanes that are well (I7).
+//! lanes that are well (I7). Between two renewals the table is only read, often, so that a lane that
+//! somebody gives back waits for nobody.
 
 mod adopt;
+mod free;
 mod leave;
 mod table;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,6 +156,8 @@ impl<O: Outside> Owner<O> {
         let wake = Arc::clone(&self.wake);
         let mut renewal = tokio::time::interval(RENEWAL);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let freed = Arc::new(Notify::new());
+        let mut watching = pin!(free::watch(Arc::clone(&self.context), Arc::clone(&freed)));
         loop {
             tokio::select! {
                 biased;
@@ -162,6 +167,8 @@ impl<O: Outside> Owner<O> {
                     continue;
                 }
                 () = wake.notified() => tokio::time::sleep(PAUSE).await,
+                () = freed.notified() => {}
+                never = &mut watching => match never {},
                 _ = renewal.tick() => {}
             }
             if self.turn().await {

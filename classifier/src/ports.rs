@@ -179,6 +179,7 @@ pub trait Ledger: Clone + Send + Sync + 'static {
         lease: Duration,
         held: &[HeldLane],
     ) -> impl Future<Output = Result<LaneTable, StoreError>> + Send;
+    fn lane_table(&self) -> impl Future<Output = Result<LaneTable, StoreError>> + Send;
     fn claim(
         &self,
         me: &str,

@@ -89,6 +89,28 @@ fn ms(time: Duration) -> u64 {
 }
 
 impl Tables {
+    /// Who is alive and who owns which lane, as the table says now.
+    fn lane_table(&self) -> LaneTable {
+        let left = |until: u64| Duration::from_millis(until.saturating_sub(self.now));
+        let members = self.members.iter().map(|(name, until)| Member {
+            name: name.clone(),
+            ttl_left: left(*until),
+        });
+        let lanes = self.lanes.iter().map(|(lane, row)| LaneRow {
+            lane: *lane,
+            topic_id: row.topic.clone(),
+            owner: row.owner.clone(),
+            ttl_left: left(row.until),
+            epoch: row.epoch,
+            applied: row.applied,
+            routed: row.routed,
+        });
+        LaneTable {
+            members: members.collect(),
+            lanes: lanes.collect(),
+        }
+    }
+
     fn new(lanes: i32) -> Self {
         let row = LaneState {
             owner: None,
@@ -216,7 +238,7 @@ impl Ledger for Postgres {
         held: &[HeldLane],
     ) -> Result<LaneTable, StoreError> {
         let tables = &mut *self.tables();
-        let (now, until) = (tables.now, tables.now + ms(lease));
+        let until = tables.now + ms(lease);
         tables.members.insert(me.to_owned(), until);
         for held in held {
             if let Some(row) = tables.lanes.get_mut(&held.lane)
@@ -227,24 +249,11 @@ impl Ledger for Postgres {
                 row.routed = row.routed.max(held.routed.min(row.applied));
             }
         }
-        let left = |until: u64| Duration::from_millis(until.saturating_sub(now));
-        let members = tables.members.iter().map(|(name, until)| Member {
-            name: name.clone(),
-            ttl_left: left(*until),
-        });
-        let lanes = tables.lanes.iter().map(|(lane, row)| LaneRow {
-            lane: *lane,
-            topic_id: row.topic.clone(),
-            owner: row.owner.clone(),
-            ttl_left: left(row.until),
-            epoch: row.epoch,
-            applied: row.applied,
-            routed: row.routed,
-        });
-        Ok(LaneTable {
-            members: members.collect(),
-            lanes: lanes.collect(),
-        })
+        Ok(tables.lane_table())
+    }
+
+    async fn lane_table(&self) -> Result<LaneTable, StoreError> {
+        Ok(self.tables().lane_table())
     }
 
     async fn claim(

@@ -21,6 +21,10 @@ impl Ledger for Store {
         Self::heartbeat(self, me, lease, held).await
     }
 
+    async fn lane_table(&self) -> Result<LaneTable, StoreError> {
+        Self::lane_table(self).await
+    }
+
     async fn claim(
         &self,
         me: &str,

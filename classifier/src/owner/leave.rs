@@ -79,9 +79,13 @@ impl<O: Outside> Owner<O> {
         }
     }
 
-    /// The process stops: every lane is handed over after its last commit, then nobody counts on
-    /// this process any more.
+    /// The process stops: nobody counts on it any more, and then every lane is handed over after its
+    /// last commit. In this order: as long as it is counted, what it gives back is its own fair share,
+    /// and nobody takes it.
     pub(super) async fn leave_all(mut self) {
+        if let Err(error) = self.context.ledger.leave(&self.context.name).await {
+            tracing::warn!(%error, "still on the list of classifiers until the lease runs out");
+        }
         // The tasks that take lanes hear the stop as well, and give back what is not here by then.
         let _ = tokio::time::timeout(LAST_BATCH, self.taken_or_not()).await;
         let mut leaving = Vec::new();
@@ -99,9 +103,6 @@ impl<O: Outside> Owner<O> {
             });
         }
         join_all(leaving).await;
-        if let Err(error) = self.context.ledger.leave(&self.context.name).await {
-            tracing::warn!(%error, "still on the list of classifiers until the lease runs out");
-        }
     }
 
     async fn taken_or_not(&mut self) {

@@ -39,6 +39,9 @@ struct Tables {
     marks: HashMap<(RoomId, UserId), Seq>,
     /// So many claims find the row locked.
     locked_claims: usize,
+    members: Vec<Member>,
+    /// Somebody has left who still had a lane.
+    left_with_lanes: bool,
 }
 
 /// All of it; clones share it.
@@ -97,6 +100,11 @@ impl Postgres {
 
     pub(super) fn heartbeats(&self) -> usize {
         self.tables().heartbeats
+    }
+
+    /// Whether somebody was taken off the list of members before giving its lanes back.
+    pub(super) fn left_with_lanes(&self) -> bool {
+        self.tables().left_with_lanes
     }
 
     pub(super) fn lock_claims(&self, n: usize) {
@@ -214,6 +222,15 @@ fn key(event: &Event) -> EventKey {
     }
 }
 
+impl Tables {
+    fn lane_table(&self) -> LaneTable {
+        LaneTable {
+            members: self.members.clone(),
+            lanes: self.lanes.values().cloned().collect(),
+        }
+    }
+}
+
 impl Ledger for Postgres {
     async fn heartbeat(
         &self,
@@ -230,13 +247,15 @@ impl Ledger for Postgres {
                 row.routed = row.routed.max(held.routed.min(row.applied));
             }
         }
-        Ok(LaneTable {
-            members: vec![Member {
-                name: me.to_owned(),
-                ttl_left: lease,
-            }],
-            lanes: tables.lanes.values().cloned().collect(),
-        })
+        tables.members = vec![Member {
+            name: me.to_owned(),
+            ttl_left: lease,
+        }];
+        Ok(tables.lane_table())
+    }
+
+    async fn lane_table(&self) -> Result<LaneTable, StoreError> {
+        Ok(self.tables().lane_table())
     }
 
     async fn claim(
@@ -301,7 +320,12 @@ impl Ledger for Postgres {
         Ok(mine)
     }
 
-    async fn leave(&self, _: &str) -> Result<(), StoreError> {
+    async fn leave(&self, me: &str) -> Result<(), StoreError> {
+        let mut tables = self.tables();
+        tables.members.retain(|member| member.name != me);
+        let mut lanes = tables.lanes.values();
+        let has_one = lanes.any(|row| row.owner.as_deref() == Some(me));
+        tables.left_with_lanes = has_one;
         Ok(())
     }
 

@@ -70,3 +70,52 @@ async fn a_lost_lane_is_claimed_until_it_is_had() {
     assert_eq!(stage.stored(room), [1, 2]);
     assert!(is_stored(&stage.answer(said.id).await, 2));
 }
+
+/// A lane that somebody gives back, or whose lease runs out, is taken long before the next renewal, by
+/// which it would be found in any case.
+#[tokio::test]
+async fn a_free_lane_does_not_wait_for_the_next_renewal() {
+    let mut stage = Stage::new();
+    let hour = Duration::from_secs(3_600);
+    let taken = |stage: &Stage| {
+        stage.postgres.change_lane(1, |row| {
+            (row.owner, row.ttl_left) = (Some("other".to_owned()), hour);
+            row.epoch += 1;
+        });
+    };
+    taken(&stage);
+    stage.start();
+    for given_back in [true, false, true] {
+        // The last of these is a renewal: the next one is due in 0.5 s.
+        let before = stage.postgres.heartbeats();
+        stage
+            .until("renewals", || stage.postgres.heartbeats() >= before + 2)
+            .await;
+        let free = tokio::time::Instant::now();
+        stage.postgres.change_lane(1, |row| {
+            row.ttl_left = Duration::ZERO;
+            row.owner = row.owner.take().filter(|_| !given_back);
+        });
+        let mine = || stage.postgres.lane(1).owner.as_deref() == Some("me");
+        stage.until("the claim", mine).await;
+        let took = free.elapsed();
+        assert!(took < Duration::from_millis(350), "{took:?}");
+        taken(&stage);
+    }
+}
+
+/// Who stops is no member any more when it gives its lanes back: as long as it counts, the others take
+/// what is free for its share.
+#[tokio::test]
+async fn who_stops_counts_no_more_when_its_lanes_are_free() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    stage.produce(&command(room, 1, group(&[2])));
+    stage.start();
+    stage.settled([0, -1]).await;
+    stage.stop().await;
+    assert!(stage.postgres.left_with_lanes());
+    for lane in 0..2 {
+        assert_eq!(stage.postgres.lane(lane).owner, None);
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use classifier::operator::{self, LaneLine};
+use classifier::push::PushSettings;
 use classifier::settings::Settings;
 use protocol::{
     Command, CommandKind, DeliveryHeaders, DlqReason, Home, MessageId, Origin, PushRecord, RoomId,
@@ -48,7 +49,22 @@ pub(crate) fn settings(space: &Space) -> Settings {
         admin: AdminSettings {
             listen: ([127, 0, 0, 1], 0).into(),
         },
-        push: None,
+        push: no_push(),
+    }
+}
+
+/// Nobody is told anything.
+fn no_push() -> PushSettings {
+    let second = Duration::from_secs(1);
+    PushSettings {
+        webhook: None,
+        fcm: None,
+        wait: second,
+        timeout: second,
+        give_up: second,
+        concurrency: 1,
+        queue: 1,
+        batch: 1,
     }
 }
 
@@ -320,6 +336,16 @@ impl Bench {
             self.keep(home, record.unwrap());
         }
         true
+    }
+
+    /// The newest event that is there of each of these rooms, of the one that is furthest behind.
+    pub(super) fn newest(&self, home: i32, rooms: [RoomId; 2]) -> i64 {
+        let seen = self.seen.get(&home);
+        let newest = |room| {
+            let events = seen?.events.get(room)?;
+            events.last().map(|(seq, _)| *seq)
+        };
+        rooms.iter().filter_map(newest).min().unwrap_or(0)
     }
 
     /// The seqs of a room's first `n` events on a home, in the order of the partition, repeats left
