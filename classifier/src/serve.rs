@@ -79,7 +79,10 @@ pub enum ServeError {
 struct ProducerFailed;
 
 /// Postgres, with every statement measured.
-async fn measured(settings: &StoreSettings, metrics: &Metrics) -> Result<Store, StoreError> {
+pub(crate) async fn measured(
+    settings: &StoreSettings,
+    metrics: &Metrics,
+) -> Result<Store, StoreError> {
     let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
     let statements = Statements::new(metrics, Store::STATEMENTS, outcomes);
     let observer = move |statement: &'static str, took, outcome: Outcome| {

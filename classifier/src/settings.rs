@@ -81,8 +81,8 @@ pub struct Settings {
     pub redis: RedisSettings,
     /// Health and metrics.
     pub admin: AdminSettings,
-    /// Where pushes go; none if it has no webhook.
-    pub push: Option<PushSettings>,
+    /// How people who are not connected are told.
+    pub push: PushSettings,
 }
 
 impl Settings {

@@ -3,7 +3,7 @@
 use service::program::{CommandOption, Given, Subcommand};
 
 use crate::operator::{Form, MAX_LETTERS, Order};
-use crate::push::{WEBHOOK_SECRET, WEBHOOK_URL};
+use crate::push::{FCM_CREDENTIALS, WEBHOOK_URL};
 
 /// What one of them asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,36 +30,36 @@ pub const SUBCOMMANDS: &[Subcommand<Command>] = &[
     Subcommand {
         words: &["lanes"],
         options: &[JSON],
-        needs: &[],
+        needs_one_of: &[],
         about: "who owns which lane, and how far it is",
         read: |given| Command::Ask(Order::Lanes(form(given))),
     },
     Subcommand {
         words: &["homes"],
         options: &[JSON],
-        needs: &[],
+        needs_one_of: &[],
         about: "who owns which home, and how far it is read",
         read: |given| Command::Ask(Order::Homes(form(given))),
     },
     Subcommand {
         words: &["dlq", "list"],
         options: &[LIMIT, JSON],
-        needs: &[],
+        needs_one_of: &[],
         about: "the newest records of chat-dlq, 20 if not told how many",
         read: letters,
     },
     Subcommand {
         words: &["dlq", "replay"],
         options: &[PARTITION, OFFSET],
-        needs: &[],
+        needs_one_of: &[],
         about: "send a record of chat-dlq back to the topic that it came from",
         read: replay,
     },
     Subcommand {
         words: &["push"],
         options: &[],
-        needs: &[WEBHOOK_URL, WEBHOOK_SECRET],
-        about: "tell people who are not connected, through a webhook, until SIGTERM or SIGINT",
+        needs_one_of: &[WEBHOOK_URL, FCM_CREDENTIALS],
+        about: "tell people who are not connected, through a webhook or FCM, until SIGTERM or SIGINT",
         read: |_| Command::Push,
     },
 ];

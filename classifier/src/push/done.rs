@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// The furthest that reading runs ahead of the first record that is not done. More than that would
 /// be done a second time by the next process, if this one dies.
@@ -34,6 +36,10 @@ impl Done {
 pub(super) struct Partition {
     /// Which.
     pub(super) number: i32,
+    /// Cancelled when it is not this process's any more, or not for long: nothing is begun.
+    pub(super) over: CancellationToken,
+    /// Deliveries that have begun.
+    pub(super) under_way: TaskTracker,
     done: Mutex<Done>,
     moved: Notify,
 }
@@ -43,6 +49,8 @@ impl Partition {
     pub(super) fn new(number: i32, start: i64) -> Self {
         Self {
             number,
+            over: CancellationToken::new(),
+            under_way: TaskTracker::new(),
             done: Mutex::new(Done {
                 taken: start,
                 open: BTreeSet::new(),

@@ -1,22 +1,41 @@
 //! Everything that `classifier push` counts.
 
+use std::time::Duration;
+
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use service::metrics::{Metrics, SECONDS};
 
-use super::webhook::Verdict;
+use super::verdict::{To, Verdict};
+
+/// How a record of `chat-push` may end.
+const OUTCOMES: &[&str] = &[
+    "delivered",
+    "nowhere",
+    "connected",
+    "nothing",
+    "given_up",
+    "undecodable",
+];
 
 /// Its metrics.
 #[derive(Debug, Clone)]
 pub struct PushMetrics {
     records: IntCounterVec,
     requests: IntCounterVec,
-    /// Seconds that one request took.
-    pub request_seconds: Histogram,
+    request_seconds: Histogram,
+    /// Partitions that this process reads.
+    pub partitions: IntGauge,
+    /// Partitions that somebody else had without this process letting go of them.
+    pub partitions_lost: IntCounter,
+    /// Devices that were removed because FCM calls them gone.
+    pub devices_removed: IntCounter,
+    /// Questions to Postgres that failed and were repeated.
+    pub store_failures: IntCounter,
     /// Pushes in memory.
     pub waiting: IntGauge,
     /// Look-ups of routes that failed and were repeated.
     pub route_failures: IntCounter,
-    /// Records for `chat-dlq` that were not acknowledged and were sent again.
+    /// Records for homes and `chat-dlq` that were not acknowledged and were sent again.
     pub publish_failures: IntCounter,
     /// Offsets that could not be committed.
     pub commit_failures: IntCounter,
@@ -25,23 +44,44 @@ pub struct PushMetrics {
 impl PushMetrics {
     /// Registers all of them.
     pub fn new(metrics: &Metrics) -> Self {
+        let requests = metrics.counters_by(
+            "push_requests_total",
+            "Requests to the webhook and to FCM by what their answer means.",
+            &["to", "verdict"],
+        );
+        for to in To::ALL {
+            for verdict in Verdict::LABELS {
+                let _ = requests.with_label_values(&[to.label(), verdict]);
+            }
+        }
         Self {
             records: metrics.counters(
                 "push_records_total",
                 "Records of chat-push by their one outcome.",
                 "outcome",
-                &["delivered", "connected", "given_up", "undecodable"],
+                OUTCOMES,
             ),
-            requests: metrics.counters(
-                "push_requests_total",
-                "Requests to the webhook by what their answer means.",
-                "verdict",
-                Verdict::LABELS,
-            ),
+            requests,
             request_seconds: metrics.histogram(
                 "push_request_seconds",
-                "Time of one request to the webhook.",
+                "Time of one request to the webhook or to FCM.",
                 SECONDS,
+            ),
+            partitions: metrics.gauge(
+                "push_partitions",
+                "Partitions of chat-push that this process reads.",
+            ),
+            partitions_lost: metrics.counter(
+                "push_partitions_lost_total",
+                "Partitions that somebody else had without this process letting go of them.",
+            ),
+            devices_removed: metrics.counter(
+                "push_devices_removed_total",
+                "Devices that were removed because FCM calls them gone.",
+            ),
+            store_failures: metrics.counter(
+                "push_store_failures_total",
+                "Questions to Postgres that failed and were repeated.",
             ),
             waiting: metrics.gauge("push_waiting", "Pushes that wait or are under way."),
             route_failures: metrics.counter(
@@ -50,7 +90,7 @@ impl PushMetrics {
             ),
             publish_failures: metrics.counter(
                 "push_publish_failures_total",
-                "Records for chat-dlq that were not acknowledged and were sent again.",
+                "Records for homes and chat-dlq that were not acknowledged and were sent again.",
             ),
             commit_failures: metrics.counter(
                 "push_commit_failures_total",
@@ -65,8 +105,10 @@ impl PushMetrics {
     }
 
     /// Counts a request.
-    pub(super) fn requested(&self, verdict: &Verdict) {
-        self.requests.with_label_values(&[verdict.label()]).inc();
+    pub(super) fn requested(&self, to: &str, verdict: &Verdict, took: Duration) {
+        self.request_seconds.observe(took.as_secs_f64());
+        let labels = [to, verdict.label()];
+        self.requests.with_label_values(&labels).inc();
     }
 
     /// The records that ended that way.
@@ -74,8 +116,8 @@ impl PushMetrics {
         self.records.with_label_values(&[outcome]).get()
     }
 
-    /// The requests that ended that way.
-    pub fn requests(&self, verdict: &str) -> u64 {
-        self.requests.with_label_values(&[verdict]).get()
+    /// The requests to `webhook` or `fcm` that were judged so.
+    pub fn requests(&self, to: &str, verdict: &str) -> u64 {
+        self.requests.with_label_values(&[to, verdict]).get()
     }
 }

@@ -1,37 +1,47 @@
-//! Reads one partition: waits, looks once more, and hands on what is still to be told.
+//! Reads one partition: waits, looks once more, reminds the homes of those who are back, and hands on
+//! what is still to be told.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{DlqReason, Home, PushRecord, UserId};
 use service::clock::Clock;
 use service::kafka::{FeedError, Incoming, ReadFeed};
+use store::Store;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
+use super::connected::reminders;
 use super::done::Partition;
-use super::{Item, Shared};
-use crate::pipeline::backoff::{Backoff, Stopped};
+use super::notices::Notices;
+use super::shared::Shared;
+use super::tenure::Ground;
+use super::told::Item;
+use crate::pipeline::backoff::Stopped;
 use crate::ports::{Publish, Routes};
 
 /// Records whose users are looked up together.
 const TOGETHER: usize = 500;
+/// Pushes of users of whom nothing is known now; with so many, nothing more is read.
+const MOST_UNKNOWN: usize = 4 * TOGETHER;
+/// Between two look-ups of these.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The reader of one partition.
-pub(super) struct Reader<F, R, P> {
-    pub(super) feed: F,
-    pub(super) partition: Arc<Partition>,
-    pub(super) routes: R,
-    /// There are homes from 1 to this one: a route to another is none.
-    pub(super) homes: i32,
-    pub(super) shared: Arc<Shared<P>>,
-    pub(super) clock: Clock,
-    /// From the record's time to the last look.
-    pub(super) wait: Duration,
-    /// Bounded: when it is full, records wait in Kafka.
-    pub(super) to: mpsc::Sender<Item>,
-    pub(super) stop: CancellationToken,
+pub(super) struct Reader<'a, F, R, P> {
+    feed: F,
+    partition: &'a Arc<Partition>,
+    store: &'a Store,
+    routes: &'a R,
+    homes: i32,
+    shared: &'a Shared<P>,
+    clock: &'a Clock,
+    wait: Duration,
+    to: &'a mpsc::Sender<(UserId, Item)>,
+    /// Read, and not due yet.
+    ahead: Option<Incoming>,
+    /// Of users who may be connected or not: asked for again until it is known, in their order.
+    unknown: Vec<Push>,
 }
 
 /// A record that can be told.
@@ -40,48 +50,85 @@ struct Push {
     raw: Incoming,
 }
 
-impl<F: ReadFeed, R: Routes, P: Publish> Reader<F, R, P> {
-    /// Reads until the process stops, or the partition can't be read any more.
-    pub(super) async fn run(mut self) -> Result<(), FeedError> {
-        let stop = self.stop.clone();
-        // Whatever is dropped here is not done, and is read again.
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => Ok(()),
-            ended = self.read() => ended,
+/// Where those users are of whom it is known; nowhere: no home.
+type Whereabouts = HashMap<UserId, Vec<Home>>;
+
+impl<'a, F: ReadFeed, R: Routes, P: Publish> Reader<'a, F, R, P> {
+    pub(super) fn new(
+        ground: &'a Ground<R, P>,
+        feed: F,
+        partition: &'a Arc<Partition>,
+        to: &'a mpsc::Sender<(UserId, Item)>,
+    ) -> Self {
+        Self {
+            feed,
+            partition,
+            store: &ground.store,
+            routes: &ground.routes,
+            homes: ground.homes,
+            shared: &ground.shared,
+            clock: &ground.clock,
+            wait: ground.wait,
+            to,
+            ahead: None,
+            unknown: Vec::new(),
         }
     }
 
-    async fn read(&mut self) -> Result<(), FeedError> {
-        let mut ahead = None;
+    /// Reads until it is dropped, the partition can't be read any more, or nobody tells any more.
+    /// Whatever is dropped here is not done, and is read again.
+    pub(super) async fn run(mut self) -> Result<(), FeedError> {
         loop {
             self.partition.in_reach().await;
-            let first = match ahead.take() {
-                Some(record) => record,
-                None => match self.feed.recv().await {
-                    Ok(record) => record,
-                    Err(error) => {
-                        passing(error)?;
-                        continue;
-                    }
-                },
-            };
-            // In the order of their times, but for clocks: so this waits for the others, too.
-            tokio::time::sleep(self.due_in(&first)).await;
-            let mut records = vec![first];
-            while records.len() < TOGETHER {
-                match self.feed.try_recv() {
-                    Ok(Some(record)) if self.due_in(&record).is_zero() => records.push(record),
-                    Ok(Some(record)) => {
-                        ahead = Some(record);
-                        break;
-                    }
-                    Ok(None) => break,
-                    Err(error) => passing(error)?,
-                }
-            }
+            let records = self.due().await?;
             if self.hand_on(records).await.is_err() {
                 return Ok(());
+            }
+        }
+    }
+
+    /// The next records whose time has come; nothing when it is time to ask for those of whom nothing
+    /// was known.
+    async fn due(&mut self) -> Result<Vec<Incoming>, FeedError> {
+        if self.unknown.len() >= MOST_UNKNOWN {
+            tokio::time::sleep(PAUSE).await;
+            return Ok(Vec::new());
+        }
+        let Some(first) = self.next().await? else {
+            return Ok(Vec::new());
+        };
+        // In the order of their times, but for clocks: so this waits for the others, too.
+        tokio::time::sleep(self.due_in(&first)).await;
+        let mut records = vec![first];
+        while records.len() < TOGETHER {
+            match self.feed.try_recv() {
+                Ok(Some(record)) if self.due_in(&record).is_zero() => records.push(record),
+                Ok(Some(record)) => {
+                    self.ahead = Some(record);
+                    break;
+                }
+                Ok(None) => break,
+                Err(error) => passing(error)?,
+            }
+        }
+        Ok(records)
+    }
+
+    async fn next(&mut self) -> Result<Option<Incoming>, FeedError> {
+        if let Some(record) = self.ahead.take() {
+            return Ok(Some(record));
+        }
+        loop {
+            let come = match self.unknown.is_empty() {
+                true => self.feed.recv().await,
+                false => match tokio::time::timeout(PAUSE, self.feed.recv()).await {
+                    Ok(come) => come,
+                    Err(_elapsed) => return Ok(None),
+                },
+            };
+            match come {
+                Ok(record) => return Ok(Some(record)),
+                Err(error) => passing(error)?,
             }
         }
     }
@@ -94,63 +141,88 @@ impl<F: ReadFeed, R: Routes, P: Publish> Reader<F, R, P> {
         self.wait.saturating_sub(age)
     }
 
-    async fn hand_on(&self, records: Vec<Incoming>) -> Result<(), Stopped> {
-        let mut pushes = Vec::with_capacity(records.len());
+    async fn hand_on(&mut self, records: Vec<Incoming>) -> Result<(), Stopped> {
+        let mut pushes = std::mem::take(&mut self.unknown);
         for raw in records {
             self.partition.take(raw.offset);
-            match decode(&raw) {
+            match PushRecord::decode(raw.key.as_deref(), raw.payload.as_deref()) {
                 Some(record) => pushes.push(Push { record, raw }),
                 None => {
-                    let number = self.partition.number;
                     let reason = DlqReason::Undecodable;
-                    self.shared.bury(number, &raw, reason).await?;
-                    self.shared.metrics.ended("undecodable");
-                    self.partition.end(raw.offset);
+                    self.shared.bury(self.partition, &raw, reason).await?;
+                    self.end(&raw, "undecodable");
                 }
             }
         }
-        let connected = self.connected(&pushes).await?;
-        for Push { record, raw } in pushes {
-            if connected.contains(&record.user) {
-                // The session that is there has caught up, or will (I4).
-                self.shared.metrics.ended("connected");
-                self.partition.end(raw.offset);
-                continue;
+        let whereabouts = self.look_up(&pushes).await;
+        let (mut absent, mut connected) = (Vec::new(), Vec::new());
+        for push in pushes {
+            match whereabouts.get(&push.record.user).map(Vec::as_slice) {
+                None => self.unknown.push(push),
+                Some([]) => absent.push(push),
+                Some(_) => connected.push(push),
             }
-            let partition = Arc::clone(&self.partition);
-            let item = Item {
-                record,
-                raw,
-                partition,
-            };
-            self.to.send(item).await.map_err(|_gone| Stopped)?;
+        }
+        self.remind(connected, &whereabouts).await?;
+        self.tell(absent).await
+    }
+
+    /// Where users are, of those of whom anything is known: nobody is pushed who only can't be seen.
+    async fn look_up(&self, pushes: &[Push]) -> Whereabouts {
+        let users: BTreeSet<UserId> = pushes.iter().map(|push| push.record.user).collect();
+        let users: Vec<UserId> = users.into_iter().collect();
+        if users.is_empty() {
+            return Whereabouts::new();
+        }
+        let found = self.routes.homes(&users).await;
+        if let Some(error) = &found.failure {
+            self.shared.metrics.route_failures.inc();
+            tracing::warn!(%error, users = users.len(), "pushes wait for routes");
+        }
+        let mut known = found.known;
+        let exists = |home: &Home| (1..=self.homes).contains(&home.0);
+        known.values_mut().for_each(|homes| homes.retain(exists));
+        known
+    }
+
+    /// Those who are back are their homes' from here on.
+    async fn remind(&self, connected: Vec<Push>, known: &Whereabouts) -> Result<(), Stopped> {
+        let homes = |push: &Push| known.get(&push.record.user).map_or(&[][..], Vec::as_slice);
+        let records = reminders(connected.iter().map(|push| (&push.record, homes(push))));
+        self.shared.send(records, &self.partition.over).await?;
+        for push in connected {
+            self.end(&push.raw, "connected");
         }
         Ok(())
     }
 
-    /// Who has come back. Of whom nothing is known it is asked again until something is: nobody is
-    /// pushed who only can't be seen.
-    async fn connected(&self, pushes: &[Push]) -> Result<HashSet<UserId>, Stopped> {
-        let users: HashSet<UserId> = pushes.iter().map(|push| push.record.user).collect();
-        let mut users: Vec<UserId> = users.into_iter().collect();
-        let mut connected = HashSet::new();
-        let mut backoff = Backoff::default();
-        while !users.is_empty() {
-            let found = self.routes.homes(&users).await;
-            if let Some(error) = &found.failure {
-                self.shared.metrics.route_failures.inc();
-                tracing::warn!(%error, users = users.len(), "pushes wait for routes");
-            }
-            users.retain(|user| found.of(*user).is_none());
-            let exists = |home: &Home| (1..=self.homes).contains(&home.0);
-            let known = found.known.into_iter();
-            let somewhere = known.filter(|(_, homes)| homes.iter().any(exists));
-            connected.extend(somewhere.map(|(user, _)| user));
-            if !users.is_empty() {
-                backoff.wait(&self.stop).await?;
-            }
+    async fn tell(&self, absent: Vec<Push>) -> Result<(), Stopped> {
+        let notices = Notices {
+            store: self.store,
+            metrics: &self.shared.metrics,
+            over: &self.partition.over,
+        };
+        let records: Vec<&PushRecord> = absent.iter().map(|push| &push.record).collect();
+        let told = notices.of(&records).await?;
+        for (Push { record, raw }, told) in absent.into_iter().zip(told) {
+            let Some(told) = told else {
+                self.end(&raw, "nothing");
+                continue;
+            };
+            let partition = Arc::clone(self.partition);
+            let item = Item {
+                told,
+                raw,
+                partition,
+            };
+            let sent = self.to.send((record.user, item)).await;
+            sent.map_err(|_gone| Stopped)?;
         }
-        Ok(connected)
+        Ok(())
+    }
+
+    fn end(&self, raw: &Incoming, outcome: &str) {
+        self.shared.end(self.partition, raw.offset, outcome);
     }
 }
 
@@ -163,8 +235,4 @@ fn passing(error: FeedError) -> Result<(), FeedError> {
         }
         error => Err(error),
     }
-}
-
-fn decode(raw: &Incoming) -> Option<PushRecord> {
-    PushRecord::decode(raw.key.as_deref(), raw.payload.as_deref())
 }

@@ -1,4 +1,4 @@
-//! Tells the webhook: per user in order, users side by side.
+//! Tells: per user in order, users side by side.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,24 +7,26 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use protocol::{DlqReason, UserId};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
-use super::patience::Patience;
+use super::fcm::Fcm;
 use super::queues::Queues;
-use super::webhook::{Verdict, Webhook, body};
-use super::{Item, Shared};
+use super::shared::Shared;
+use super::told::{Fate, Item, Told};
+use super::tries::Tries;
+use super::webhook::Webhook;
 use crate::pipeline::backoff::Stopped;
 use crate::ports::Publish;
 
-/// The task that tells the webhook.
+/// The task that tells.
 pub(super) struct Sender<P> {
-    pub(super) webhook: Webhook,
+    pub(super) webhook: Option<Webhook>,
+    pub(super) fcm: Option<Fcm>,
     pub(super) shared: Arc<Shared<P>>,
     /// Pushes in memory.
     pub(super) queue: usize,
-    /// Requests at once.
+    /// Users at once.
     pub(super) concurrency: usize,
-    /// Pushes in a request.
+    /// Pushes in a delivery.
     pub(super) batch: usize,
     pub(super) give_up: Duration,
     /// A number from 0 to 1, a new one each time.
@@ -32,14 +34,15 @@ pub(super) struct Sender<P> {
 }
 
 impl<P: Publish> Sender<P> {
-    /// Tells what comes, until the process stops; requests that are under way then are waited for,
-    /// what has not begun is left to the next process.
-    pub(super) async fn run(self, mut from: mpsc::Receiver<Item>) {
-        let (me, stop) = (&self, self.shared.stop.clone());
+    /// Tells what comes until nobody is left that could send anything. What has begun is waited for;
+    /// what is of a partition that is over does not begin.
+    pub(super) async fn run(self, mut from: mpsc::Receiver<(UserId, Item)>) {
+        let me = &self;
         let mut queues = Queues::default();
         let mut under_way = FuturesUnordered::new();
+        let mut open = true;
         loop {
-            while !stop.is_cancelled() && under_way.len() < me.concurrency {
+            while under_way.len() < me.concurrency {
                 let Some((user, items)) = queues.start(me.batch) else {
                     break;
                 };
@@ -48,72 +51,80 @@ impl<P: Publish> Sender<P> {
                     user
                 });
             }
-            me.shared
-                .metrics
-                .waiting
-                .set(i64::try_from(queues.len()).unwrap_or(i64::MAX));
-            if stop.is_cancelled() && under_way.is_empty() {
+            let waiting = i64::try_from(queues.len()).unwrap_or(i64::MAX);
+            me.shared.metrics.waiting.set(waiting);
+            if !open && under_way.is_empty() {
                 return;
             }
             tokio::select! {
                 Some(user) = under_way.next() => queues.end(user),
-                Some(item) = from.recv(), if !stop.is_cancelled() && queues.len() < me.queue => {
-                    queues.push(item.record.user, item);
+                come = from.recv(), if open && queues.len() < me.queue => match come {
+                    Some((user, item)) => queues.push(user, item),
+                    None => open = false,
                 }
-                () = stop.cancelled(), if !stop.is_cancelled() => {}
             }
         }
     }
 
-    /// One user's pushes, until the webhook has them or they are given up. When the process stops
-    /// they are neither, and are not done.
-    async fn deliver(&self, user: UserId, items: Vec<Item>) {
-        let body = body(user, items.iter().map(|item| &item.record));
-        let mut patience = Patience::new(self.give_up);
-        let began = Instant::now();
-        let why = loop {
-            let asked_at = Instant::now();
-            let verdict = self.webhook.post(body.clone()).await;
-            let took = asked_at.elapsed();
-            self.shared
-                .metrics
-                .request_seconds
-                .observe(took.as_secs_f64());
-            self.shared.metrics.requested(&verdict);
-            match verdict {
-                Verdict::Taken => {
-                    items.iter().for_each(|item| self.end(item, "delivered"));
-                    return;
-                }
-                Verdict::Refused { status } => break format!("status {status}"),
-                Verdict::Again { why, asked } => {
-                    let Some(pause) = patience.next(began.elapsed(), asked, (self.chance)()) else {
-                        break why;
-                    };
-                    tracing::warn!(%user, why, ?pause, "the webhook is asked again");
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = self.shared.stop.cancelled() => return,
-                    }
-                }
+    /// One user's pushes, until they are told or given up. When their partition is over first they
+    /// are neither, and not done: whoever reads it next tells them.
+    async fn deliver(&self, user: UserId, mut items: Vec<Item>) {
+        // In this order: who waits for the partition's deliveries waits for this one, or it sees
+        // that it is over. Items of a claim that is over may stand before those of the next one.
+        let begun: Vec<_> = items
+            .iter()
+            .map(|item| item.partition.under_way.token())
+            .collect();
+        items.retain(|item| !item.partition.over.is_cancelled());
+        let Some(first) = items.first() else {
+            return;
+        };
+        let tries = Tries {
+            user,
+            give_up: self.give_up,
+            chance: self.chance,
+            over: &first.partition.over,
+            metrics: &self.shared.metrics,
+        };
+        if let Ok(fates) = self.tell(&items, &tries).await {
+            for (item, fate) in items.iter().zip(fates) {
+                // One that is not buried is told again by the next one who reads it.
+                let _ = self.end(item, fate).await;
+            }
+        }
+        drop(begun);
+    }
+
+    /// Tells the webhook and FCM side by side; what became of each push.
+    async fn tell(&self, items: &[Item], tries: &Tries<'_>) -> Result<Vec<Fate>, Stopped> {
+        let told: Vec<&Told> = items.iter().map(|item| &item.told).collect();
+        let webhook = async {
+            match &self.webhook {
+                Some(webhook) => webhook.tell(told.iter().copied(), tries).await,
+                None => Ok(Fate::Nowhere),
             }
         };
-        tracing::error!(%user, why, pushes = items.len(), "pushes are given up");
-        // One that is not buried is told again by the next process.
-        let _ = self.give_up(&items).await;
+        let fcm = async {
+            match &self.fcm {
+                Some(fcm) => fcm.tell(&told, tries).await,
+                None => Ok(vec![Fate::Nowhere; told.len()]),
+            }
+        };
+        let (webhook, fcm) = tokio::try_join!(webhook, fcm)?;
+        Ok(fcm.into_iter().map(|fate| fate.max(webhook)).collect())
     }
 
-    async fn give_up(&self, items: &[Item]) -> Result<(), Stopped> {
-        for item in items {
-            let (partition, reason) = (item.partition.number, DlqReason::GivenUp);
-            self.shared.bury(partition, &item.raw, reason).await?;
-            self.end(item, "given_up");
-        }
+    async fn end(&self, item: &Item, fate: Fate) -> Result<(), Stopped> {
+        let outcome = match fate {
+            Fate::Delivered => "delivered",
+            Fate::Nowhere => "nowhere",
+            Fate::GivenUp => {
+                let reason = DlqReason::GivenUp;
+                self.shared.bury(&item.partition, &item.raw, reason).await?;
+                "given_up"
+            }
+        };
+        self.shared.end(&item.partition, item.raw.offset, outcome);
         Ok(())
-    }
-
-    fn end(&self, item: &Item, outcome: &str) {
-        self.shared.metrics.ended(outcome);
-        item.partition.end(item.raw.offset);
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use protocol::{PushRecord, UserId, format_ms};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use protocol::{UserId, format_ms};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
@@ -15,45 +15,16 @@ use service::lifecycle::chain;
 use service::settings::Secret;
 use sha2::Sha256;
 
-use super::settings::PushSettings;
+use super::settings::WebhookSettings;
+use super::told::{Fate, Told};
+use super::tries::{End, Tries};
+use super::verdict::{To, Verdict, retry_after};
+use crate::pipeline::backoff::Stopped;
 
 /// When it was signed: seconds since 1970, in decimal.
 pub const TIMESTAMP: &str = "switchboard-timestamp";
 /// `v1=` and [`signature`].
 pub const SIGNATURE: &str = "switchboard-signature";
-
-/// What became of one request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// The webhook has it.
-    Taken,
-    /// It may be taken another time.
-    Again {
-        /// Why not now.
-        why: String,
-        /// The earliest time for it, if the webhook says.
-        asked: Option<Duration>,
-    },
-    /// It will never be taken.
-    Refused {
-        /// The webhook's status.
-        status: u16,
-    },
-}
-
-impl Verdict {
-    /// Every value of [`Verdict::label`].
-    pub(super) const LABELS: &[&str] = &["taken", "again", "refused"];
-
-    /// Its label in metrics.
-    pub(super) fn label(&self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Again { .. } => "again",
-            Self::Refused { .. } => "refused",
-        }
-    }
-}
 
 /// Where pushes go.
 #[derive(Clone)]
@@ -69,9 +40,13 @@ impl Webhook {
     ///
     /// # Errors
     /// When TLS can't be set up on this machine.
-    pub(super) fn new(settings: &PushSettings, clock: Clock) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(
+        settings: &WebhookSettings,
+        timeout: Duration,
+        clock: Clock,
+    ) -> Result<Self, reqwest::Error> {
         let client = Client::builder()
-            .timeout(settings.timeout)
+            .timeout(timeout)
             // A signed request is for the address in the settings and for no other.
             .redirect(Policy::none())
             .user_agent("switchboard")
@@ -84,8 +59,22 @@ impl Webhook {
         })
     }
 
+    /// Tells a user's pushes in one request, however often it takes.
+    pub(super) async fn tell<'a>(
+        &self,
+        told: impl Iterator<Item = &'a Told>,
+        tries: &Tries<'_>,
+    ) -> Result<Fate, Stopped> {
+        let body = body(tries.user, told);
+        let taken = tries.insist(To::Webhook, || self.post(body.clone()));
+        Ok(match taken.await? {
+            End::Taken => Fate::Delivered,
+            End::Gone | End::Refused | End::Tired => Fate::GivenUp,
+        })
+    }
+
     /// Posts it, signed as of now.
-    pub(super) async fn post(&self, body: Bytes) -> Verdict {
+    async fn post(&self, body: Bytes) -> Verdict {
         let timestamp = self.clock.wall_ms() / 1_000;
         let signature = signature(self.secret.expose(), timestamp, &body);
         let request = self
@@ -96,31 +85,25 @@ impl Webhook {
             .header(SIGNATURE, format!("v1={signature}"))
             .body(body);
         match request.send().await {
-            Ok(answer) => {
-                let asked = answer.headers().get(RETRY_AFTER);
-                let asked = asked.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-                judge(answer.status().as_u16(), asked.map(Duration::from_secs))
-            }
+            Ok(answer) => judge(answer.status().as_u16(), retry_after(answer.headers())),
             // The URL stays out of it: it may hold a token.
-            Err(error) => Verdict::Again {
-                why: chain(&error.without_url()),
-                asked: None,
-            },
+            Err(error) => Verdict::again(chain(&error.without_url())),
         }
     }
 }
 
 /// The content of a request: a user's pushes, oldest first.
-pub(super) fn body<'a>(user: UserId, pushes: impl Iterator<Item = &'a PushRecord>) -> Bytes {
-    let messages: Vec<Value> = pushes
-        .map(|push| {
-            let mut message = json!({"room": push.room, "seq": push.seq});
-            if let Some(notice) = &push.notice {
-                message["sender"] = json!(notice.sender);
-                message["preview"] = json!(notice.preview);
-                message["at"] = json!(format_ms(notice.at));
-            }
-            message
+fn body<'a>(user: UserId, told: impl Iterator<Item = &'a Told>) -> Bytes {
+    let messages: Vec<Value> = told
+        .map(|told| {
+            json!({
+                "room": told.room,
+                "seq": told.seq,
+                "sender": told.notice.sender,
+                "sender_name": told.sender_name,
+                "preview": told.notice.preview,
+                "at": format_ms(told.notice.at),
+            })
         })
         .collect();
     Bytes::from(json!({"user": user, "messages": messages}).to_string())
@@ -146,7 +129,9 @@ pub fn signature(secret: &str, timestamp: i64, body: &[u8]) -> String {
 fn judge(status: u16, asked: Option<Duration>) -> Verdict {
     match status {
         200..=299 => Verdict::Taken,
-        400 | 410 | 413 | 415 | 422 => Verdict::Refused { status },
+        400 | 410 | 413 | 415 | 422 => Verdict::Refused {
+            why: format!("status {status}"),
+        },
         _ => Verdict::Again {
             why: format!("status {status}"),
             asked,
@@ -171,7 +156,10 @@ mod tests {
     fn only_wrong_content_is_final() {
         assert_eq!(judge(204, None), Verdict::Taken);
         for status in [400, 410, 413, 422] {
-            assert_eq!(judge(status, None), Verdict::Refused { status });
+            assert!(
+                matches!(judge(status, None), Verdict::Refused { .. }),
+                "{status}"
+            );
         }
         let minute = Some(Duration::from_secs(60));
         for status in [302, 401, 404, 408, 429, 500, 503] {
@@ -185,22 +173,21 @@ mod tests {
 
     #[test]
     fn a_body_names_the_user_and_the_messages_in_order() {
-        let push = |seq: i64| PushRecord {
-            user: UserId::new(3).unwrap(),
+        let told = |seq: i64| Told {
             room: protocol::RoomId::new(7).unwrap(),
             seq: protocol::Seq::new(seq).unwrap(),
-            check: false,
-            notice: Some(protocol::Notice {
+            notice: protocol::Notice {
                 sender: UserId::new(1).unwrap(),
                 preview: "hi".into(),
                 at: 0,
-            }),
+            },
+            sender_name: "ann".into(),
         };
-        let body = body(UserId::new(3).unwrap(), [push(4), push(5)].iter());
+        let body = body(UserId::new(3).unwrap(), [told(4), told(5)].iter());
         let read: Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(read["user"], 3);
         assert_eq!(read["messages"][1]["seq"], 5);
-        let first = json!({"room": 7, "seq": 4, "sender": 1, "preview": "hi", "at": "1970-01-01T00:00:00.000Z"});
+        let first = json!({"room": 7, "seq": 4, "sender": 1, "sender_name": "ann", "preview": "hi", "at": "1970-01-01T00:00:00.000Z"});
         assert_eq!(read["messages"][0], first);
     }
 }

@@ -1,10 +1,16 @@
-//! `classifier push` on real Kafka and Redis, and a webhook that fails at will.
+//! `classifier push` on real servers, and those it tells, played: a webhook and FCM that fail at will.
 
 mod bench;
+mod checks;
+mod devices;
+mod fcm;
 mod hook;
+mod http;
+mod shares;
 
 use std::time::Duration;
 
+use protocol::Home;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -22,18 +28,25 @@ fn seqs(body: &Value) -> Vec<i64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn i8_who_is_away_is_told_in_order_and_who_is_back_is_not() {
     let bench = Bench::new(QUICK).await;
+    // The sender is 1, and the first to be made.
+    let ann = bench.store.create_or_get_user("ann").await.unwrap();
+    assert_eq!(ann, user(1));
     bench.connect(user(4)).await;
     bench.put(user(4), 1..=3).await;
     bench.put(user(3), 1..=120).await;
     let running = bench.start().await;
     running.ended("delivered", 120).await;
     running.ended("connected", 3).await;
+    // Whose they are from then on: one record without a value each.
+    let reminders = bench.reminders(Home(1), 3).await;
+    assert_eq!(reminders, [1, 2, 3].map(|seq| (vec![4], seq)));
 
     let mut told = Vec::new();
     for request in bench.hook.requests() {
         assert!(request.is_signed(bench::SECRET), "{request:?}");
         assert!(!request.is_signed("another secret"), "{request:?}");
         assert_eq!(request.body["user"], 3);
+        assert_eq!(request.body["messages"][0]["sender_name"], "ann");
         let seqs = seqs(&request.body);
         assert!(seqs.len() <= 50, "{seqs:?}");
         told.extend(seqs);
@@ -76,7 +89,7 @@ async fn i8_a_webhook_that_fails_is_asked_again() {
             .position(|one| one.taken && one.body["user"] == id)
     };
     assert!(place(5) < place(3), "{requests:?}");
-    assert_eq!(running.requests("again"), 3);
+    assert_eq!(running.requests("webhook", "again"), 3);
     running.stop().await;
 }
 
@@ -107,7 +120,7 @@ async fn i11_what_can_not_be_told_is_put_aside() {
         refused.flat_map(|one| seqs(&one.body)).collect::<Vec<_>>(),
         [1, 2]
     );
-    assert!(running.requests("again") >= 1);
+    assert!(running.requests("webhook", "again") >= 1);
     running.stop().await;
     assert_eq!(bench.committed().await, 5);
 }
@@ -161,7 +174,7 @@ async fn the_program_tells_until_it_is_asked_to_stop() {
     let without = bench.program(&[]).wait_with_output().await.unwrap();
     assert_eq!(without.status.code(), Some(64));
     let told = String::from_utf8(without.stderr).unwrap();
-    for name in ["push.webhook_url", "push.webhook_secret"] {
+    for name in ["push.webhook_url", "push.fcm_credentials"] {
         assert!(told.contains(name), "{name} is not in:\n{told}");
     }
 

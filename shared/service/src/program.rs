@@ -118,8 +118,10 @@ where
     let mut values = Values::load(&program.tables(), program.elsewhere, others);
     let log = LogSettings::read(&mut values);
     let settings = read(&mut values);
-    for name in command.map_or(&[][..], |one| one.needs) {
-        let _: String = values.get(name);
+    let needed = command.map_or(&[][..], |one| one.needs_one_of);
+    let mut given_of_them = needed.iter().map(|name| values.optional::<String>(name));
+    if !needed.is_empty() && !given_of_them.any(|text| text.is_some()) {
+        values.mistake(&needed.join(" or "), "must be given");
     }
     for mistake in given.mistakes() {
         values.mistake(mistake, "see help");

@@ -87,6 +87,11 @@ impl Store {
         let (partitions, epochs): (Vec<i32>, Vec<i64>) = held.iter().copied().unzip();
         self.run(&HEARTBEAT, &[&me, &millis(lease), &partitions, &epochs])
             .await?;
+        self.push_table().await
+    }
+
+    /// Which workers are alive and who reads which partition, for whoever only looks.
+    pub async fn push_table(&self) -> Result<PushTable, StoreError> {
         table(&self.run(&TABLE, &[]).await?)
     }
 

@@ -1,13 +1,17 @@
 //! A `chat-push` of one test, its worker and its webhook.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use classifier::push::{self, PushMetrics, PushSettings};
+use classifier::push::{self, FcmSettings, Means, PushMetrics, PushSettings, WebhookSettings};
 use classifier::settings::Settings;
-use protocol::{Home, Notice, PushRecord, RoomId, Seq, UserId, header};
+use protocol::{
+    DeliveryHeaders, DeviceToken, Home, Notice, Platform, PushRecord, RoomId, Seq, Target, UserId,
+    header,
+};
 use routing::{Redis, Route, RouteTable};
 use service::clock::Clock;
 use service::kafka::{Admin, Consumer, Feed, Incoming, Outgoing, Producer, TopicSpec};
@@ -15,9 +19,11 @@ use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
 use service::settings::Secret;
 use stack::{Space, Stack};
+use store::Store;
 use tokio::process::{Child, Command};
 use uuid::Uuid;
 
+use super::fcm::Fcm;
 use super::hook::Hook;
 use crate::servers::{believed, settings};
 
@@ -26,7 +32,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 /// Nothing is given up in this time.
 pub(super) const QUICK: Duration = Duration::from_secs(600);
 /// Fewer than in earnest: partitions cost time to make.
-const PARTITIONS: i32 = 2;
+const PARTITIONS: i32 = 4;
 
 pub(super) fn user(id: i64) -> UserId {
     UserId::new(id).unwrap()
@@ -34,8 +40,9 @@ pub(super) fn user(id: i64) -> UserId {
 
 pub(super) struct Bench {
     pub(super) hook: Hook,
+    pub(super) fcm: Fcm,
+    pub(super) store: Store,
     settings: Settings,
-    push: PushSettings,
     producer: Producer,
     space: Space,
 }
@@ -47,14 +54,37 @@ pub(super) struct Running {
 }
 
 impl Bench {
-    /// Gives up after so long; waits for nobody.
+    /// A webhook, given up after so long; waits for nobody.
     pub(super) async fn new(give_up: Duration) -> Self {
         Self::waiting(give_up, Duration::ZERO).await
     }
 
     pub(super) async fn waiting(give_up: Duration, wait: Duration) -> Self {
+        let bench = Self::unbelieved(give_up, wait).await;
+        believed(&bench.settings.redis).await;
+        bench
+    }
+
+    /// FCM instead of a webhook.
+    pub(super) async fn with_fcm(give_up: Duration) -> Self {
+        let mut bench = Self::with_both(give_up).await;
+        bench.settings.push.webhook = None;
+        bench
+    }
+
+    pub(super) async fn with_both(give_up: Duration) -> Self {
+        let mut bench = Self::new(give_up).await;
+        bench.settings.push.fcm = Some(FcmSettings {
+            credentials: bench.fcm.key_file(),
+            url: format!("http://{}", bench.fcm.address).parse().unwrap(),
+        });
+        bench
+    }
+
+    /// Where nobody has looked for routes yet: for a while nothing is known of anybody.
+    pub(super) async fn unbelieved(give_up: Duration, wait: Duration) -> Self {
         let space = Stack::shared().await.unwrap().space().await.unwrap();
-        let settings = settings(&space);
+        let mut settings = settings(&space);
         let topics = settings.kafka.topics();
         let topic = |name: &str, partitions: i32| TopicSpec {
             name: name.to_owned(),
@@ -63,13 +93,21 @@ impl Bench {
             configs: Vec::new(),
         };
         let admin = Admin::connect(&settings.kafka, PATIENCE).unwrap();
-        let specs = [topic(topics.push(), PARTITIONS), topic(topics.dlq(), 1)];
+        let specs = [
+            topic(topics.push(), PARTITIONS),
+            topic(topics.dlq(), 1),
+            topic(topics.receive(), 2),
+        ];
         admin.ensure_topics(&specs).await.unwrap();
-        believed(&settings.redis).await;
+        let store = Store::connect(&settings.store).await.unwrap();
+        store.setup().await.unwrap();
         let hook = Hook::start().await;
-        let push = PushSettings {
-            url: format!("http://{}/push", hook.address).parse().unwrap(),
-            secret: Secret::new(SECRET),
+        settings.push = PushSettings {
+            webhook: Some(WebhookSettings {
+                url: format!("http://{}/push", hook.address).parse().unwrap(),
+                secret: Secret::new(SECRET),
+            }),
+            fcm: None,
             wait,
             timeout: Duration::from_millis(500),
             give_up,
@@ -79,7 +117,8 @@ impl Bench {
         };
         Self {
             hook,
-            push,
+            fcm: Fcm::start().await,
+            store,
             producer: Producer::start(&settings.kafka, "test", PATIENCE).unwrap(),
             settings,
             space,
@@ -89,13 +128,13 @@ impl Bench {
     pub(super) async fn start(&self) -> Running {
         let lifecycle = Lifecycle::new(Duration::from_secs(10));
         let metrics = PushMetrics::new(&Metrics::new());
-        let started = push::start(
-            &lifecycle,
-            &self.settings,
-            &self.push,
-            metrics.clone(),
-            Clock::system(),
-        );
+        let means = Means {
+            store: self.store.clone(),
+            metrics: metrics.clone(),
+            clock: Clock::system(),
+            ready: None,
+        };
+        let started = push::start(&lifecycle, &self.settings, means);
         started.await.unwrap();
         Running { lifecycle, metrics }
     }
@@ -124,6 +163,42 @@ impl Bench {
             session: Uuid::new_v4(),
         };
         routes.write(user, "device", &route).await.unwrap();
+    }
+
+    /// Registers a device under this token.
+    pub(super) async fn device(&self, user: UserId, platform: Platform, token: &str) {
+        let token = DeviceToken::try_from(token.to_owned()).ok().unwrap();
+        let id = self.store.register_device(user, platform, &token).await;
+        assert!(id.unwrap().is_some());
+    }
+
+    /// Who of these the home is reminded of, and of which seq: `n` records of its partition.
+    pub(super) async fn reminders(&self, home: Home, n: usize) -> Vec<(Vec<i64>, i64)> {
+        let consumer = Consumer::start(&self.settings.kafka, "home", "test").unwrap();
+        let topics = self.settings.kafka.topics();
+        let mut feed = consumer.add(topics.receive(), home.0, 0).unwrap();
+        let mut seen = Vec::new();
+        while seen.len() < n {
+            let record = tokio::time::timeout(PATIENCE, feed.recv()).await;
+            let record = record
+                .unwrap_or_else(|_| panic!("{seen:?} of {n}"))
+                .unwrap();
+            assert_eq!(record.payload, None);
+            let headers = DeliveryHeaders::decode(record.header_slices()).unwrap();
+            assert!(!headers.blind);
+            let Target::Users(users) = headers.target else {
+                panic!("{headers:?}");
+            };
+            let users = users.into_iter().map(UserId::get).collect();
+            seen.push((users, headers.seq.unwrap().get()));
+        }
+        seen
+    }
+
+    /// Puts a record that says only which message it is.
+    pub(super) async fn put_check(&self, user: UserId, room: RoomId, seq: i64) {
+        let record = PushRecord::check(user, room, Seq::new(seq).unwrap());
+        self.raw(user, record.encode().to_vec()).await;
     }
 
     /// Puts records for a user, as the classifier does.
@@ -155,6 +230,27 @@ impl Bench {
             ..Outgoing::to(self.settings.kafka.topics().push())
         };
         self.producer.send(&record).unwrap().await.unwrap();
+    }
+
+    /// Who reads partitions now.
+    pub(super) async fn owners(&self) -> BTreeSet<String> {
+        let table = self.store.push_table().await.unwrap();
+        let rows = table.partitions.into_iter();
+        let held = rows.filter(|row| !row.ttl_left.is_zero());
+        held.filter_map(|row| row.owner).collect()
+    }
+
+    /// Waits until so many processes share the partitions, and all partitions are read.
+    pub(super) async fn until_owners(&self, n: usize) {
+        let began = Instant::now();
+        loop {
+            let owners = self.owners().await;
+            if owners.len() == n {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{owners:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// How many records the group has behind it, in all partitions.
@@ -205,9 +301,14 @@ impl Running {
         assert_eq!(self.metrics.records(outcome), n, "{outcome}");
     }
 
-    /// The requests that were judged so.
-    pub(super) fn requests(&self, verdict: &str) -> u64 {
-        self.metrics.requests(verdict)
+    /// The requests to whom that were judged so.
+    pub(super) fn requests(&self, to: &str, verdict: &str) -> u64 {
+        self.metrics.requests(to, verdict)
+    }
+
+    /// Devices that were removed.
+    pub(super) fn removed(&self) -> u64 {
+        self.metrics.devices_removed.get()
     }
 
     /// As SIGTERM; fails if a task failed or did not end.

@@ -1,4 +1,4 @@
-//! A webhook played by hand: HTTP/1.1 as far as a POST needs it.
+//! A webhook played by hand.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use classifier::push::{SIGNATURE, TIMESTAMP, signature};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::bench::PATIENCE;
+use super::http::{Received, read};
 
 /// What a request is answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +113,7 @@ impl Hook {
 
 async fn serve(socket: TcpStream, plan: Arc<Mutex<Plan>>, told: watch::Sender<Vec<Request>>) {
     let mut socket = BufReader::new(socket);
-    while let Some((headers, raw)) = read(&mut socket).await {
+    while let Some(Received { headers, raw, .. }) = read(&mut socket).await {
         let body: Value = serde_json::from_slice(&raw).unwrap();
         let answer = {
             let user = body["user"].as_i64().unwrap();
@@ -138,26 +139,4 @@ async fn serve(socket: TcpStream, plan: Arc<Mutex<Plan>>, told: watch::Sender<Ve
             Answer::Hangup => return,
         }
     }
-}
-
-/// A request's headers and body; none when the connection has ended.
-async fn read(socket: &mut BufReader<TcpStream>) -> Option<(HashMap<String, String>, Vec<u8>)> {
-    let mut headers = HashMap::new();
-    let mut line = String::new();
-    loop {
-        line.clear();
-        if socket.read_line(&mut line).await.ok()? == 0 {
-            return None;
-        }
-        if line == "\r\n" {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':') {
-            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
-        }
-    }
-    let length: usize = headers.get("content-length")?.parse().ok()?;
-    let mut body = vec![0; length];
-    socket.read_exact(&mut body).await.ok()?;
-    Some((headers, body))
 }

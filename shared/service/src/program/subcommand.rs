@@ -12,8 +12,9 @@ pub struct Subcommand<C> {
     pub words: &'static [&'static str],
     /// Its options. They are no settings: neither the file nor the environment has them.
     pub options: &'static [CommandOption],
-    /// Settings that must be given for it, though the program does without them otherwise.
-    pub needs: &'static [&'static str],
+    /// Settings of which one at least must be given for it, though the program does without them
+    /// otherwise; none: it needs none.
+    pub needs_one_of: &'static [&'static str],
     /// What it does, in a line.
     pub about: &'static str,
     /// Reads its options, noting every mistake.
@@ -147,7 +148,7 @@ mod tests {
                 value: None,
             },
         ],
-        needs: &[],
+        needs_one_of: &[],
         about: "",
         read: |given| (given.must("--partition"), given.has("--json")),
     };

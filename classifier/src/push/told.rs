@@ -1,0 +1,40 @@
+//! What is told, and what became of it.
+
+use std::sync::Arc;
+
+use protocol::{Notice, RoomId, Seq};
+use service::kafka::Incoming;
+
+use super::done::Partition;
+
+/// A message that a user is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Where.
+    pub(super) room: RoomId,
+    /// Which.
+    pub(super) seq: Seq,
+    /// What it says.
+    pub(super) notice: Notice,
+    /// The sender's name; empty for users that only their token knows.
+    pub(super) sender_name: String,
+}
+
+/// A push on its way.
+pub(super) struct Item {
+    pub(super) told: Told,
+    /// As it came, for `chat-dlq`.
+    pub(super) raw: Incoming,
+    pub(super) partition: Arc<Partition>,
+}
+
+/// What became of a push. Of several, the last one here is what became of it as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fate {
+    /// There was nowhere to tell it.
+    Nowhere,
+    /// Somebody has it.
+    Delivered,
+    /// Somebody would not take it.
+    GivenUp,
+}
