@@ -7,5 +7,6 @@ mod faults;
 mod members;
 mod ownership;
 mod poison;
+mod redis;
 mod retries;
 mod rooms;

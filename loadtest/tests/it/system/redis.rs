@@ -1,0 +1,61 @@
+//! Redis stands still, and forgets, while messages flow.
+
+use std::time::Duration;
+
+use loadtest::Paced;
+use stack::{Options, Stack};
+use tokio::time::sleep;
+
+use super::bench::{Bench, metric};
+
+/// Over the lease of a home, so that gateways lose theirs.
+const STILL: Duration = Duration::from_secs(3);
+/// Nobody hears anything for less than this. A look-up waits for 0.25 s, once; the rest is for the
+/// machine.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// I5, traps 10 and 17: live delivery goes on while Redis does not answer, and when it has lost its
+/// memory. Nobody waits for it, nobody is taken for absent, and every session is found again after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn i5_live_delivery_goes_on_without_redis() {
+    let stack = Stack::alone(Options::default()).await.unwrap();
+    let mut bench = Bench::on(&stack, 2, 1).await;
+    bench.scenario.users(20).await.unwrap();
+    let pairs = (0..10).map(|n| vec![2 * n, 2 * n + 1]).collect();
+    bench.scenario.rooms_of(pairs).await.unwrap();
+    bench.scenario.connect_all().await.unwrap();
+    let load = Paced {
+        rate: 100.0,
+        lasting: Duration::from_secs(11),
+        ..Paced::default()
+    };
+    let gauge = bench.scenario.gauge();
+    let mut longest = Vec::new();
+    tokio::join!(bench.scenario.send(&load), async {
+        sleep(Duration::from_secs(1)).await; // load before it
+        gauge.forget_pause();
+        stack.redis().pause();
+        sleep(STILL).await;
+        longest.push(("stood still", gauge.longest_pause()));
+        stack.redis().resume();
+        sleep(STILL).await; // homes are claimed anew, routes are written again
+        longest.push(("answers again", gauge.longest_pause()));
+        gauge.forget_pause();
+        stack.flush_redis().await.unwrap();
+        sleep(STILL).await; // load behind it
+        longest.push(("emptied", gauge.longest_pause()));
+    });
+    let verdict = bench.settle_well().await;
+    println!("Redis: {verdict}; longest silences {longest:?}");
+    assert_eq!(verdict.accepted, 1100);
+    for (when, silence) in longest {
+        assert!(silence < SILENCE, "{when}: {silence:?}");
+    }
+    let classifier = bench.cluster.classifier(0);
+    let told = metric(classifier, "classifier_broadcast_records_total").await;
+    assert!(told.unwrap() > 0.0, "{told:?}");
+    for gateway in bench.cluster.gateways() {
+        let rebuilt = metric(gateway, "was_rebuilds_total").await;
+        assert!(rebuilt.unwrap() >= 1.0, "{rebuilt:?}");
+    }
+}
