@@ -105,8 +105,15 @@ impl Broadcast {
         let frame = record.payload.unwrap_or_default();
         let item = || match (headers.room, headers.seq) {
             (Some(room), Some(seq)) => {
-                let frame = frame.clone();
-                Item::Live { room, seq, frame }
+                let frame = Some(frame.clone());
+                // Nobody keeps custody of it.
+                let round = None;
+                Item::Live {
+                    room,
+                    seq,
+                    frame,
+                    round,
+                }
             }
             _ => Item::Signal(frame.clone()),
         };

@@ -1,5 +1,5 @@
-//! A stop, in order: not ready → `bye` to one session after the other → last records out → offset
-//! committed, home released.
+//! A stop, in order: not ready → `bye` to one session after the other → last records out → what was not
+//! confirmed handed on → offset committed, home released.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,8 +16,9 @@ use crate::registry::come_back;
 /// Clients come back after at most this: their moments are spread already, and who is sent away is
 /// to miss nothing for longer than a reconnect takes.
 const RETURN_WITHIN: Duration = Duration::from_millis(200);
-/// What a stop leaves for releasing the home and for the last records.
-const RESERVE: Duration = Duration::from_secs(2);
+/// What a stop leaves for the last records, for what the sessions had not confirmed, and for releasing
+/// the home; at most half of it.
+const RESERVE: Duration = Duration::from_secs(4);
 
 /// What is left to do when the gateway is asked to stop.
 pub struct Stop {
@@ -52,14 +53,17 @@ impl Stop {
                 never = self.say_bye() => match never {},
             }
         };
-        let within = self.within.saturating_sub(RESERVE);
-        if tokio::time::timeout(within, gone).await.is_err() {
+        let reserve = RESERVE.min(self.within / 2);
+        if tokio::time::timeout(self.within - reserve, gone)
+            .await
+            .is_err()
+        {
             tracing::warn!(
                 left = gateway.tasks.len(),
                 "sockets left to the end of the process"
             );
         }
-        if !self.producer.flush(RESERVE / 2).await {
+        if !self.producer.flush(reserve / 4).await {
             tracing::warn!("records left unsent");
         }
         self.last.cancel();

@@ -1,31 +1,24 @@
-//! Routes of the sessions here: written on connect, made sure of by the audit, removed on close,
-//! pruned when they are found dead.
+//! Routes of the sessions here: written on connect, made sure of by the audit, removed on close. A dead
+//! one is removed by whoever hands on what came for it ([`crate::handover`]).
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::{CloseCode, DeliveryHeaders, ServerFrame, UserId};
+use protocol::{CloseCode, DeliveryHeaders, ServerFrame};
 use routing::decide::{Standing, standing};
 use routing::{HomeTable, Restored, Route, RouteTable};
 use service::kafka::Outgoing;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::commands::Commands;
 use crate::gateway::Identity;
 use crate::metrics::Observed;
-use crate::registry::{Registry, Serving};
+use crate::registry::Registry;
 use crate::session::{Writing, Written};
 use crate::socket::Bound;
 
-/// Users whose routes may wait to be looked at.
-pub const DEAD_WAITING: usize = 1024;
-/// Users looked at together.
-const TOGETHER: usize = 100;
 /// Sessions of one device that are judged before a route is written again some time later.
 const JUDGED: usize = 3;
-/// How long a removal is tried for. A route that stays until then is pruned when it is found dead.
+/// How long a removal is tried for. A route that stays until then is removed when it is found dead.
 const REMOVE_WITHIN: Duration = Duration::from_secs(10);
 /// Before a removal is tried once more; doubles each time.
 const REMOVE_AGAIN: Duration = Duration::from_millis(100);
@@ -209,57 +202,6 @@ impl Routes {
             payload: Some(ServerFrame::Evict { by: by.session }.encode()),
             ..Outgoing::to(self.commands.topics().receive())
         });
-    }
-
-    /// Removes routes of `users` that lead here but to no session: until `stop`.
-    pub async fn prune(
-        self,
-        serving: Serving,
-        mut users: mpsc::Receiver<UserId>,
-        stop: CancellationToken,
-    ) {
-        loop {
-            let mut named = Vec::with_capacity(TOGETHER);
-            tokio::select! {
-                () = stop.cancelled() => return,
-                taken = users.recv_many(&mut named, TOGETHER) => if taken == 0 { return },
-            }
-            let Some(held) = serving.held() else { continue };
-            let users: Vec<UserId> = named
-                .into_iter()
-                .collect::<HashSet<_>>()
-                .into_iter()
-                .collect();
-            let found = self.table.lookup(&users).await;
-            if let Some(error) = &found.failure {
-                self.failed(error);
-            }
-            for (user, routes) in found.known {
-                // The registry knows every session of this claim: it is entered before its route is
-                // written. Earlier claims of the home have ended; their sessions are gone, or here
-                // and about to write new routes.
-                let dead: Vec<Route> = routes
-                    .iter()
-                    .filter(|route| {
-                        route.home == held.home
-                            && route.incarnation <= held.incarnation
-                            && !self.registry.has(route.session)
-                    })
-                    .copied()
-                    .collect();
-                if dead.is_empty() {
-                    continue;
-                }
-                match self.table.prune(user, &dead).await {
-                    Ok(removed) => {
-                        self.observed.routes_pruned.inc_by(removed as u64);
-                    }
-                    Err(error) => {
-                        self.failed(&error);
-                    }
-                }
-            }
-        }
     }
 
     fn failed(&self, error: &routing::RoutingError) -> bool {

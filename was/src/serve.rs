@@ -14,7 +14,7 @@ use service::metrics::Metrics;
 use service::readiness::Readiness;
 use service::statements::{self, Statements};
 use store::{Outcome, Store, StoreError, StoreSettings};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,13 +24,15 @@ use crate::catchup::catch_up;
 use crate::commands::Commands;
 use crate::drain::Stop;
 use crate::gateway::Gateway;
+use crate::handover::{Handover, Tables};
 use crate::healing::Healing;
 use crate::metrics::Observed;
 use crate::rate::RateLimits;
 use crate::registry::{HomeTask, Registry, Serving};
-use crate::routes::{DEAD_WAITING, Routes};
+use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::socket::accept;
+use crate::steward::{self, Stewards};
 
 /// How long Kafka may take to say how many homes there are.
 const ASK_WITHIN: Duration = Duration::from_secs(5);
@@ -85,7 +87,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let homes = HomeTable::new(&redis, settings.home.homes);
     let routes = Routes::new(
         table.clone(),
-        homes,
+        homes.clone(),
         commands.clone(),
         Arc::clone(&registry),
         Arc::clone(&observed),
@@ -93,8 +95,34 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     let markers = Markers::new(&redis);
     let (keeper, state) = HomeKeeper::new(&redis, settings.home.clone());
+    let handover = Arc::new(Handover {
+        routes: Tables {
+            routes: table.clone(),
+            homes,
+        },
+        publisher: producer.clone(),
+        topics: topics.clone(),
+        registry: Arc::clone(&registry),
+        state: state.clone(),
+        views: keeper.views(),
+        observed: Arc::clone(&observed),
+        fatal: fatal.clone(),
+    });
+    let stewards = Stewards {
+        name: name.clone(),
+        views: keeper.views(),
+        consumer: Consumer::start_waiting(
+            &settings.kafka,
+            "was",
+            &format!("{name}-steward"),
+            steward::FETCH_WAIT,
+        )?,
+        topics: topics.clone(),
+        handover: Arc::clone(&handover),
+        observed: Arc::clone(&observed),
+        stop: last.clone(),
+    };
     let serving = Serving::new(state);
-    let (dead_sender, dead) = mpsc::channel(DEAD_WAITING);
     let (asking, answering) = catch_up(
         store.clone(),
         Arc::clone(&observed),
@@ -111,7 +139,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         registry: Arc::clone(&registry),
         serving: serving.clone(),
         commands,
-        routes: routes.clone(),
+        routes,
         catch_up: asking,
         store,
         store_turns: Semaphore::new((settings.store.pool_size / 2).max(1)),
@@ -124,7 +152,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         outcome_timeout: settings.outcome_timeout,
     });
 
-    lifecycle.spawn("home keeper", keeper.run(last.clone().cancelled_owned()));
+    // The home is released when its reader is done with it.
+    let done = CancellationToken::new();
+    lifecycle.spawn("home keeper", keeper.run(done.clone().cancelled_owned()));
     let healing = Healing {
         serving: serving.clone(),
         markers,
@@ -136,6 +166,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         stop: last.clone(),
     };
     lifecycle.spawn("healing", healing.run());
+    lifecycle.spawn("stewards", stewards.run());
     let broadcast = Broadcast {
         consumer: Consumer::start(&settings.kafka, "was", name)?,
         topics: topics.clone(),
@@ -148,18 +179,19 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (begun, broadcasts) = oneshot::channel();
     lifecycle.spawn("broadcast", broadcast.run(begun));
     let home = HomeTask {
-        serving: serving.clone(),
+        serving,
         consumer,
         producer: producer.clone(),
         topics,
         registry,
         observed,
         bound: settings.queue,
-        dead: dead_sender,
+        handover,
         condition: home_served,
         stop: last.clone(),
     };
     lifecycle.spawn("home", async move {
+        let _done = done.drop_guard();
         match broadcasts.await {
             Ok(()) => home.run().await,
             // Stopped before it could begin.
@@ -167,7 +199,6 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         }
     });
     lifecycle.spawn("catch-up", answering.run());
-    lifecycle.spawn("prune", routes.prune(serving, dead, last.clone()));
     lifecycle.spawn("producer", watch(fatal, last.clone()));
     let router = crate::rest::router(Arc::clone(&gateway));
     let address = listener.local_addr().context("was.listen")?;

@@ -305,7 +305,13 @@ impl Model for Sessions {
                 state.next = Some(state.next? + 1);
                 if state.registered {
                     let (room, seq, frame) = (room(), seq(n), frame(n));
-                    state.step(Input::Live { room, seq, frame }, self);
+                    let live = Input::Live {
+                        room,
+                        seq,
+                        frame: Some(frame),
+                        round: None,
+                    };
+                    state.step(live, self);
                 } else {
                     // A route to here without a session is dead.
                     state.route = false;

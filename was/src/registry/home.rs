@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use protocol::{Address, DeliveryHeaders, UserId};
+use protocol::{Address, DeliveryHeaders};
 use routing::{Held, HomeState, since_boot};
 use service::kafka::{Consumer, FeedError, KafkaError, Outgoing, Producer, Topics, start_offset};
 use service::readiness::Condition;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::keeping::CAPACITY;
 use super::reader::Reader;
 use super::{RETURN_WITHIN, Registry};
+use crate::handover::Handover;
 use crate::metrics::Observed;
 use crate::socket::Bound;
 
@@ -79,8 +81,8 @@ pub struct HomeTask {
     pub observed: Arc<Observed>,
     /// The mailboxes' bound.
     pub bound: Bound,
-    /// Where users without a session here are named.
-    pub dead: mpsc::Sender<UserId>,
+    /// Hands on what no session here confirms.
+    pub handover: Arc<Handover>,
     /// Met while a home is served.
     pub condition: Condition,
     /// Ends the task.
@@ -177,7 +179,7 @@ impl HomeTask {
         self.serving.set(None);
         if let Some(served) = current {
             served.stop.cancel();
-            // The last commit.
+            // What the last sessions left, and the last commit.
             let _ = tokio::time::timeout(DEADLINE, served.reader).await;
         }
         Ok(())
@@ -227,16 +229,23 @@ impl HomeTask {
         let stop = self.stop.child_token();
         let serving = self.serving.clone();
         let (consumer, committed) = (self.consumer.clone(), Arc::clone(&topic));
+        let handover = Arc::clone(&self.handover);
         let reader = Reader {
             feed,
             commit: Box::new(move |next| {
                 let (consumer, topic) = (consumer.clone(), Arc::clone(&committed));
                 async move { consumer.commit(&topic, &[(partition, next)]).await }.boxed()
             }),
+            hand_on: Box::new(move |orphans| {
+                let handover = Arc::clone(&handover);
+                // Dropped with the reader, and until then not given up.
+                let never = CancellationToken::new();
+                async move { handover.until_handed(&orphans, &never).await }.boxed()
+            }),
             registry: Arc::clone(&self.registry),
             observed: Arc::clone(&self.observed),
             bound: self.bound,
-            dead: self.dead.clone(),
+            capacity: CAPACITY,
             may_commit: Box::new(move || match &*serving.state.borrow() {
                 HomeState::Held(now) => {
                     now.incarnation == held.incarnation && now.is_live(since_boot())

@@ -1,9 +1,12 @@
 //! Who is connected here: users → sessions, addresses → sessions and waiting requests.
 
+mod confirmations;
 mod home;
+mod keeping;
 mod reader;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -12,8 +15,10 @@ use protocol::{Address, CloseCode, UserId};
 use routing::{Held, Shard};
 use tokio::sync::oneshot;
 
+use crate::custody::Round;
 use crate::socket::{Bound, Item, Mailbox, Pushed};
 
+use confirmations::Confirmations;
 pub use home::{HomeTask, Serving};
 
 /// Sessions that have no home any more come back within this time, each at its own moment.
@@ -23,6 +28,8 @@ pub const RETURN_WITHIN: Duration = Duration::from_secs(3);
 struct Slot {
     address: Address,
     mailbox: Arc<Mailbox>,
+    /// The round in which the home's reader wrote to it last.
+    round: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +42,7 @@ struct Sessions {
 #[derive(Debug, Default)]
 pub struct Registry {
     sessions: RwLock<Sessions>,
+    confirmations: Confirmations,
     requests: Mutex<HashMap<Address, oneshot::Sender<Bytes>>>,
 }
 
@@ -65,6 +73,7 @@ impl Registry {
         let slot = Slot {
             address,
             mailbox: Arc::clone(mailbox),
+            round: AtomicU64::default(),
         };
         sessions
             .users
@@ -74,8 +83,13 @@ impl Registry {
         sessions.addresses.insert(address, Arc::clone(mailbox));
     }
 
-    /// Takes a session out.
+    /// Takes a session out; what it had not confirmed is handed on (I8).
     pub fn leave(&self, user: UserId, address: Address) {
+        self.take_out(user, address);
+        self.confirmations.ended((user, address));
+    }
+
+    fn take_out(&self, user: UserId, address: Address) {
         let mut sessions = self
             .sessions
             .write()
@@ -101,6 +115,25 @@ impl Registry {
             return false;
         };
         mailbox.push(Item::End(code), bound) == Pushed::Queued
+    }
+
+    /// The client of a session has received all up to a round of the home's reader; since it said so
+    /// last, `seen` records were dropped as already seen.
+    pub fn confirmed(&self, user: UserId, address: Address, upto: Round, seen: u64) {
+        self.confirmations.confirmed((user, address), upto, seen);
+    }
+
+    /// The round of the home's reader that is under way: all that was queued in rounds before it is in
+    /// the mailboxes.
+    pub fn present(&self) -> Round {
+        self.confirmations.present()
+    }
+
+    /// Has a session ping now.
+    fn press(&self, address: Address, present: Round, bound: Bound) {
+        if let Some(mailbox) = self.read().addresses.get(&address) {
+            mailbox.push(Item::Press(present), bound);
+        }
     }
 
     /// The mailboxes of everybody who is here now.

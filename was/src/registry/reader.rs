@@ -1,27 +1,34 @@
 //! Reads the home and hands each record to the sessions it is for: the same bytes to all of them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture as _};
-use protocol::{CloseCode, DeliveryHeaders, Target, UserId};
+use protocol::{Address, CloseCode, DeliveryHeaders, RoomId, Seq, Target, UserId};
 use service::kafka::{FeedError, Incoming, KafkaError, ReadFeed};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::keeping::{Keeping, TURN_EVERY};
 use super::{Registry, Sessions};
+use crate::custody::{Batch, Capacity, Custody, Orphan, Ticket};
 use crate::metrics::Observed;
 use crate::socket::{Bound, Item, Mailbox, Pushed};
 
 /// Records taken at once: one lock of the registry for all of them.
 const BATCH: usize = 512;
+/// Orphans handed on together; one batch is under way at a time.
+const TOGETHER: usize = 5_000;
 
 /// How often the offset is committed.
 const COMMIT_EVERY: Duration = Duration::from_secs(2);
 /// How long the last commits may take: what is not committed is read again, and dropped as seen.
 const COMMIT_WITHIN: Duration = Duration::from_secs(2);
+/// How long the last sessions' orphans may take: what is not handed on is not committed, and whoever
+/// reads the home next does it.
+const HAND_ON_WITHIN: Duration = Duration::from_secs(2);
 
 /// What begins the frame of an eviction: it is for the gateway, not for the client.
 const EVICT: &[u8] = br#"{"type":"evict""#;
@@ -29,67 +36,100 @@ const EVICT: &[u8] = br#"{"type":"evict""#;
 /// Commits where to read next.
 pub(super) type Commit =
     Box<dyn Fn(i64) -> BoxFuture<'static, Result<(), KafkaError>> + Send + Sync>;
+/// Hands orphans on until that is done; false when it never will be.
+pub(super) type HandOn = Box<dyn Fn(Vec<Orphan>) -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// A commit under way, and what it commits if it succeeds.
+type Committing = Fuse<BoxFuture<'static, Option<i64>>>;
+/// A batch under way.
+type Handing = Fuse<BoxFuture<'static, Option<Ticket>>>;
 
 /// Who reads one home.
 pub(super) struct Reader<F> {
     pub(super) feed: F,
     pub(super) commit: Commit,
+    pub(super) hand_on: HandOn,
     pub(super) registry: Arc<Registry>,
     pub(super) observed: Arc<Observed>,
     pub(super) bound: Bound,
-    /// Users with a route to here and no session here; bounded, what does not fit is forgotten
-    /// (their next record names them again).
-    pub(super) dead: mpsc::Sender<UserId>,
+    pub(super) capacity: Capacity,
     /// Asked before each commit: only who still holds the home may commit for it.
     pub(super) may_commit: Box<dyn Fn() -> bool + Send + Sync>,
     pub(super) stop: CancellationToken,
 }
 
 impl<F: ReadFeed> Reader<F> {
-    /// Reads until stopped; commits what was queued or dropped.
+    /// Reads until stopped; commits what is done with (I8).
     pub(super) async fn run(mut self) -> Result<(), FeedError> {
-        let mut batch = Vec::with_capacity(BATCH);
-        let mut next = None;
+        let registry = Arc::clone(&self.registry);
+        let observed = Arc::clone(&self.observed);
+        let mut keeping = Keeping::new(registry, observed, self.bound, self.capacity);
+        let registry = Arc::clone(&self.registry);
         let mut committed = None;
         let mut due = tokio::time::interval(COMMIT_EVERY);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut turn = tokio::time::interval(TURN_EVERY);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // One at a time, and never waited for: it takes seconds when its broker has gone.
-        let mut commit: Fuse<BoxFuture<'static, Option<i64>>> = Fuse::terminated();
+        let mut commit: Committing = Fuse::terminated();
+        let mut handing: Handing = Fuse::terminated();
         loop {
+            if handing.is_terminated() {
+                handing = self.hand_on(&mut keeping);
+            }
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                done = &mut commit => {
-                    committed = done.or(committed);
-                    continue;
-                }
+                done = &mut commit => committed = done.or(committed),
+                handed = &mut handing => keeping.handed(handed),
+                () = registry.confirmations.one_ended() => keeping.listen(),
+                _ = turn.tick() => keeping.turn(),
                 _ = due.tick() => {
+                    let next = keeping.custody.committable();
                     if next != committed && commit.is_terminated() {
                         commit = self.commit(next).fuse();
                     }
-                    continue;
                 }
-                first = self.feed.recv() => match first {
-                    Ok(record) => batch.push(record),
-                    Err(FeedError::Other(error)) => {
-                        tracing::debug!(error, "home");
-                        continue;
-                    }
+                // At the bound what comes is left in Kafka.
+                first = self.feed.recv(), if !keeping.custody.is_full() => match first {
+                    Ok(record) => self.take(record, &mut keeping),
+                    Err(FeedError::Other(error)) => tracing::debug!(error, "home"),
                     Err(FeedError::Removed) => break,
                     Err(error) => return Err(error),
                 },
             }
-            while batch.len() < BATCH
-                && let Ok(Some(record)) = self.feed.try_recv()
-            {
-                batch.push(record);
+        }
+        self.finish(keeping, handing, commit, committed).await;
+        Ok(())
+    }
+
+    /// The sessions have ended, or the home is somebody else's.
+    async fn finish(
+        &self,
+        mut keeping: Keeping,
+        mut handing: Handing,
+        commit: Committing,
+        mut committed: Option<i64>,
+    ) {
+        let rest = async {
+            keeping.turn();
+            loop {
+                if handing.is_terminated() {
+                    handing = self.hand_on(&mut keeping);
+                }
+                if handing.is_terminated() {
+                    break;
+                }
+                keeping.handed((&mut handing).await);
             }
-            next = batch.last().map(|record| record.offset + 1);
-            self.dispatch(&mut batch);
+        };
+        if (self.may_commit)() && tokio::time::timeout(HAND_ON_WITHIN, rest).await.is_err() {
+            tracing::warn!("what the last sessions left is handed on by the home's next reader");
         }
         let last = async {
             if !commit.is_terminated() {
                 committed = commit.await.or(committed);
             }
+            let next = keeping.custody.committable();
             if next != committed {
                 self.commit(next).await;
             }
@@ -98,7 +138,15 @@ impl<F: ReadFeed> Reader<F> {
             self.observed.commit_errors.inc();
             tracing::warn!("the home's last offset was not committed in time");
         }
-        Ok(())
+    }
+
+    /// Hands on what waits for it, if anything does.
+    fn hand_on(&self, keeping: &mut Keeping) -> Handing {
+        let Some(Batch { ticket, orphans }) = keeping.custody.take_orphans(TOGETHER) else {
+            return Fuse::terminated();
+        };
+        let done = (self.hand_on)(orphans);
+        async move { done.await.then_some(ticket) }.boxed().fuse()
     }
 
     /// Commits `next`, and says what is committed then.
@@ -119,56 +167,120 @@ impl<F: ReadFeed> Reader<F> {
         .boxed()
     }
 
-    fn dispatch(&self, batch: &mut Vec<Incoming>) {
-        self.observed.records.inc_by(batch.len() as u64);
-        let sessions = self.registry.read();
-        for record in batch.drain(..) {
-            let headers = match DeliveryHeaders::decode(record.header_slices()) {
-                Ok(headers) => headers,
-                Err(error) => {
-                    self.observed.unreadable.inc();
-                    tracing::warn!(offset = record.offset, %error, "unreadable record");
-                    continue;
-                }
-            };
-            let frame = record.payload.unwrap_or_default();
-            match &headers.target {
-                Target::Users(users) => {
-                    for &user in users {
-                        self.to_user(&sessions, user, &headers, &frame);
-                    }
-                }
-                &Target::Session(address) => match sessions.addresses.get(&address) {
-                    Some(mailbox) if frame.starts_with(EVICT) => {
-                        mailbox.push(Item::End(CloseCode::Replaced), self.bound);
-                    }
-                    Some(mailbox) => self.push(mailbox, Item::Direct(frame)),
-                    None => {
-                        if !self.registry.answer_request(address, frame) {
-                            self.observed.unclaimed.inc();
-                        }
-                    }
-                },
+    /// Takes the first record and what else waits, as far as it fits.
+    fn take(&mut self, first: Incoming, keeping: &mut Keeping) {
+        let registry = Arc::clone(&self.registry);
+        let sessions = registry.read();
+        let (mut next, mut taken) = (Some(first), 0);
+        while let Some(record) = next {
+            self.dispatch(record, &sessions, &mut keeping.custody);
+            taken += 1;
+            if taken == BATCH || keeping.custody.is_full() {
+                break;
+            }
+            // An error comes once more when it is waited for.
+            next = self.feed.try_recv().ok().flatten();
+        }
+        self.observed.records.inc_by(taken as u64);
+    }
+
+    fn dispatch(&self, record: Incoming, sessions: &Sessions, custody: &mut Custody) {
+        let offset = record.offset;
+        let headers = match DeliveryHeaders::decode(record.header_slices()) {
+            Ok(headers) => headers,
+            Err(error) => {
+                self.observed.unreadable.inc();
+                tracing::warn!(offset, %error, "unreadable record");
+                return custody.passed(offset);
+            }
+        };
+        let frame = record.payload;
+        match (headers.target, headers.room, headers.seq) {
+            (Target::Users(users), Some(room), Some(seq)) => {
+                let event = Event {
+                    offset,
+                    room,
+                    seq,
+                    frame,
+                };
+                self.event(event, users, sessions, custody);
+            }
+            (Target::Users(users), ..) => {
+                self.signal(&users, &frame.unwrap_or_default(), sessions);
+                custody.passed(offset);
+            }
+            (Target::Session(address), ..) => {
+                self.answer(address, frame.unwrap_or_default(), sessions);
+                custody.passed(offset);
             }
         }
     }
 
-    fn to_user(&self, sessions: &Sessions, user: UserId, headers: &DeliveryHeaders, frame: &Bytes) {
-        let Some(slots) = sessions.users.get(&user) else {
-            self.observed.deliveries.absent.inc();
-            if !headers.blind {
-                // Full: the user's next record names it again.
-                let _ = self.dead.try_send(user);
-            }
-            return;
-        };
-        for slot in slots {
-            let frame = frame.clone();
-            let item = match (headers.room, headers.seq) {
-                (Some(room), Some(seq)) => Item::Live { room, seq, frame },
-                _ => Item::Signal(frame),
+    /// An event of a room: each recipient is in custody from here on, with his sessions here, or as
+    /// somebody who has none.
+    fn event(
+        &self,
+        event: Event,
+        mut users: Vec<UserId>,
+        sessions: &Sessions,
+        custody: &mut Custody,
+    ) {
+        let Event {
+            offset,
+            room,
+            seq,
+            frame,
+        } = event;
+        let present = custody.present();
+        users.retain(|&user| {
+            let Some(slots) = sessions.users.get(&user) else {
+                self.observed.deliveries.absent.inc();
+                custody.absent(offset, Orphan { user, room, seq });
+                return false;
             };
-            self.push(&slot.mailbox, item);
+            for slot in slots {
+                // Only this reader writes rounds like these.
+                if slot.round.load(Ordering::Relaxed) != present.0 {
+                    custody.wrote(offset, user, slot.address);
+                    slot.round.store(present.0, Ordering::Relaxed);
+                }
+                let item = Item::Live {
+                    room,
+                    seq,
+                    frame: frame.clone(),
+                    round: Some(present),
+                };
+                self.push(&slot.mailbox, item);
+            }
+            true
+        });
+        custody.record(offset, room, seq, users);
+    }
+
+    /// A frame without a seq: who is not here does not need it.
+    fn signal(&self, users: &[UserId], frame: &Bytes, sessions: &Sessions) {
+        for user in users {
+            let Some(slots) = sessions.users.get(user) else {
+                self.observed.deliveries.absent.inc();
+                continue;
+            };
+            for slot in slots {
+                self.push(&slot.mailbox, Item::Signal(frame.clone()));
+            }
+        }
+    }
+
+    fn answer(&self, address: Address, frame: Bytes, sessions: &Sessions) {
+        match sessions.addresses.get(&address) {
+            Some(mailbox) if frame.starts_with(EVICT) => {
+                mailbox.push(Item::End(CloseCode::Replaced), self.bound);
+            }
+            Some(mailbox) => self.push(mailbox, Item::Direct(frame)),
+            None => {
+                if !self.registry.answer_request(address, frame) {
+                    self.observed.unclaimed.inc();
+                }
+            }
         }
     }
 
@@ -177,6 +289,15 @@ impl<F: ReadFeed> Reader<F> {
             self.observed.deliveries.ended.inc();
         }
     }
+}
+
+/// A record of a room's log.
+struct Event {
+    offset: i64,
+    room: RoomId,
+    seq: Seq,
+    /// None in one that says only that the event exists.
+    frame: Option<Bytes>,
 }
 
 #[cfg(test)]

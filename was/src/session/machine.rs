@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use protocol::{
-    Address, ClientFrame, CloseCode, Command, CommandKind, ErrorCode, Home, MessageId, Origin,
-    RejectCode, RoomId, ServerFrame, SignalKind, SignalRecord, UserId, VERSION,
+    Address, ClientFrame, CloseCode, Command, CommandKind, ErrorCode, Home, Origin, RejectCode,
+    RoomId, ServerFrame, SignalKind, SignalRecord, UserId, VERSION,
 };
 
+use super::heartbeat::Heartbeat;
 use super::message::{Answer, Hello, Input, Now, Output, Writing, Written};
 use super::order::{Order, Rooms};
+use super::refusal::{error, reject};
 use super::rules::Rules;
 
 /// Where a session is on its way (docs/architecture.md, "Connecting").
@@ -41,9 +43,7 @@ pub struct Session {
     home: Home,
     order: Order,
     greet_by: Instant,
-    ping_at: Instant,
-    pings: u64,
-    heard: bool,
+    heartbeat: Heartbeat,
     audit_at: Instant,
     /// The route is being written; its query follows.
     writing: Option<Writing>,
@@ -69,9 +69,7 @@ impl Session {
             home: Home(0),
             order: Order::default(),
             greet_by: now.tick + rules.greet_within,
-            ping_at: now.tick + rules.ping_every,
-            pings: 0,
-            heard: true,
+            heartbeat: Heartbeat::new(now.tick + rules.ping_every),
             audit_at: now.tick + rules.audit_most,
             writing: None,
             rewrite: false,
@@ -100,8 +98,8 @@ impl Session {
             Phase::Live { settle } => [settle, self.retry_at, self.rebuild_at]
                 .into_iter()
                 .flatten()
-                .fold(self.ping_at.min(self.audit_at), Instant::min),
-            _ => self.ping_at,
+                .fold(self.heartbeat.due().min(self.audit_at), Instant::min),
+            _ => self.heartbeat.due(),
         }
     }
 
@@ -115,7 +113,14 @@ impl Session {
             Input::Refused(code) | Input::End(code) => self.close(code, out),
             Input::Frame(frame, allowed) => self.frame(frame, allowed, now, out),
             Input::Malformed(code, message) => self.malformed(code, message, rules, out),
-            Input::Heard => self.heard = true,
+            Input::Pong(count) => self.pong(count, out),
+            Input::Turned(present) => self.heartbeat.turned(present),
+            Input::Press(present) => {
+                self.heartbeat.turned(present);
+                if self.heartbeat.is_pressed() {
+                    self.ping(now, rules, out);
+                }
+            }
             Input::Drain(retry_after_ms) => {
                 let code = CloseCode::GoingAway;
                 self.bye(code, retry_after_ms, out);
@@ -132,7 +137,17 @@ impl Session {
                 }
                 None => self.unanswered(number, now, rules, out),
             },
-            Input::Live { room, seq, frame } => self.order.live(room, seq, frame, rules, out),
+            Input::Live {
+                room,
+                seq,
+                frame,
+                round,
+            } => {
+                if let Some(round) = round {
+                    self.heartbeat.took(round, now.tick);
+                }
+                self.order.live(room, seq, frame, round, rules, out);
+            }
             Input::Signal(frame) => match self.phase {
                 Phase::Live { .. } => out.push(Output::Send(frame)),
                 // Not before the welcome. A mark that the query under way may not know is read by
@@ -287,14 +302,8 @@ impl Session {
             }
             return;
         }
-        if now.tick >= self.ping_at {
-            if !std::mem::take(&mut self.heard) {
-                self.close(CloseCode::HeartbeatLost, out);
-                return;
-            }
-            self.pings += 1;
-            self.ping_at = now.tick + rules.ping_every;
-            out.push(Output::Ping(self.pings));
+        if now.tick >= self.heartbeat.due() {
+            self.ping(now, rules, out);
         }
         let Phase::Live { settle } = self.phase else {
             return;
@@ -318,6 +327,21 @@ impl Session {
             } else if audit {
                 self.write_route(Writing::Audit, out);
             }
+        }
+    }
+
+    fn ping(&mut self, now: Now, rules: &Rules, out: &mut Vec<Output>) {
+        let held = self.order.oldest_round();
+        match self.heartbeat.ping(held, now.tick, rules.ping_every) {
+            Some(count) => out.push(Output::Ping(count)),
+            None => self.close(CloseCode::HeartbeatLost, out),
+        }
+    }
+
+    fn pong(&mut self, count: u64, out: &mut Vec<Output>) {
+        if let Some(upto) = self.heartbeat.pong(count) {
+            let seen = self.order.take_seen();
+            out.push(Output::Confirmed { upto, seen });
         }
     }
 
@@ -470,20 +494,4 @@ fn signal(
             kind,
         }));
     }
-}
-
-fn reject(id: MessageId, code: RejectCode, message: String, retry_after_ms: Option<u64>) -> Output {
-    Output::Send(
-        ServerFrame::Rejected {
-            id,
-            code,
-            message,
-            retry_after_ms,
-        }
-        .encode(),
-    )
-}
-
-fn error(code: ErrorCode, message: String, id: Option<MessageId>) -> Output {
-    Output::Send(ServerFrame::Error { code, message, id }.encode())
 }

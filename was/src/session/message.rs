@@ -9,6 +9,7 @@ use protocol::{
 };
 
 use super::order::Rooms;
+use crate::custody::Round;
 
 /// The time, passed in.
 #[derive(Debug, Clone, Copy)]
@@ -41,8 +42,14 @@ pub enum Input {
     Frame(ClientFrame, Result<(), Duration>),
     /// A text that is no frame.
     Malformed(ErrorCode, String),
-    /// Anything at all came from the client, a pong too.
-    Heard,
+    /// A pong came, with this count.
+    Pong(u64),
+    /// All that the home's reader had queued in rounds before this one was taken; said before
+    /// [`Tick`](Self::Tick), as only that is confirmed by the pong of a ping that goes out now.
+    Turned(Round),
+    /// Said as [`Turned`](Self::Turned), when the reader keeps too much that is unconfirmed: ping
+    /// now.
+    Press(Round),
     /// The socket or the house ends the session.
     End(CloseCode),
     /// The gateway stops: come back after so many ms.
@@ -65,8 +72,11 @@ pub enum Input {
         room: RoomId,
         /// Its number there.
         seq: Seq,
-        /// The frame as clients get it.
-        frame: Bytes,
+        /// The frame as clients get it; none in a record that only says that it exists: whoever has
+        /// not seen it reads it from Postgres.
+        frame: Option<Bytes>,
+        /// The reader's round, if it keeps custody of the record.
+        round: Option<Round>,
     },
     /// A frame of a room that has no seq (trap 13).
     Signal(Bytes),
@@ -148,8 +158,15 @@ pub enum Output {
     Deliver(Bytes),
     /// Send any other frame.
     Send(Bytes),
-    /// Send a ping.
+    /// Send a ping with this count.
     Ping(u64),
+    /// Tell the home's reader that the client has received all up to this round.
+    Confirmed {
+        /// The round.
+        upto: Round,
+        /// Records dropped as already seen since this was told last.
+        seen: u64,
+    },
     /// Enter the session in the registry: from here on live frames arrive.
     Register(UserId),
     /// Write the route; answer with [`Input::RouteWritten`]. One is under way at a time.

@@ -4,9 +4,11 @@
 //! is to be done. There is no socket, no clock and no randomness here, so that every order of
 //! events can be tried by a test; `crate::socket` carries the outputs out.
 
+mod heartbeat;
 mod machine;
 mod message;
 mod order;
+mod refusal;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -6,16 +6,24 @@ use protocol::{RoomId, Seq, ServerFrame};
 
 use super::message::{Answer, Output, Query, RoomAnswer};
 use super::rules::Rules;
+use crate::custody::Round;
 
 /// A live frame that waits for an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Held {
     room: RoomId,
     seq: Seq,
-    frame: Bytes,
+    frame: Option<Bytes>,
+    round: Option<Round>,
     /// The first query that was asked after this frame came. What is committed is in every answer
     /// to a query sent later (I3), so what is absent after this one is absent.
     after: u32,
+}
+
+impl Held {
+    fn len(&self) -> usize {
+        self.frame.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// Cursors that are kept of rooms that the user is not in.
@@ -37,6 +45,10 @@ pub struct Order {
     known: Vec<(RoomId, Seq)>,
     held: Vec<Held>,
     held_bytes: usize,
+    /// The oldest round of frames that overflowed, and the query that brings what was in them.
+    dropped: Option<(Round, u32)>,
+    /// Dropped as already seen since that was asked last.
+    seen: u64,
     /// Rooms whose frames wait, and for which query.
     waiting: Vec<(RoomId, u32)>,
     /// Everything waits until the first answer.
@@ -126,82 +138,101 @@ impl Order {
         self.catching_up || !self.waiting.is_empty()
     }
 
-    /// A live frame: lower is dropped, next is delivered, higher or unknown reads the hole first.
+    /// The oldest round of which something was taken and not sent.
+    pub fn oldest_round(&self) -> Option<Round> {
+        let held = self.held.iter().filter_map(|held| held.round).min();
+        let dropped = self.dropped.map(|dropped| dropped.0);
+        [held, dropped].into_iter().flatten().min()
+    }
+
+    /// How many live frames were dropped as already seen since this was asked last.
+    pub fn take_seen(&mut self) -> u64 {
+        std::mem::take(&mut self.seen)
+    }
+
+    fn drop_seen(&mut self, out: &mut Vec<Output>) {
+        self.seen += 1;
+        out.push(Output::Seen);
+    }
+
+    /// A live frame: lower is dropped, next is delivered, higher or unknown reads the hole first. One
+    /// that is not there, as the record came without it, is a hole itself.
     pub fn live(
         &mut self,
         room: RoomId,
         seq: Seq,
-        frame: Bytes,
+        frame: Option<Bytes>,
+        round: Option<Round>,
         rules: &Rules,
         out: &mut Vec<Output>,
     ) {
         let last = self.last(room);
         if last.is_some_and(|last| seq <= last) && !self.catching_up {
-            out.push(Output::Seen);
+            self.drop_seen(out);
             return;
         }
-        if self.catching_up || self.waiting.iter().any(|&(r, _)| r == room) {
-            let after = self.next_query();
-            self.hold(
-                Held {
-                    room,
-                    seq,
-                    frame,
-                    after,
-                },
-                rules,
-                out,
-            );
-        } else if last.is_some_and(|last| seq == last.next()) {
-            self.set(room, seq);
-            out.push(Output::Deliver(frame));
-        } else {
+        let waits = self.catching_up || self.waiting.iter().any(|&(r, _)| r == room);
+        let next = last.is_some_and(|last| seq == last.next());
+        let frame = match frame {
+            Some(frame) if next && !waits => {
+                self.set(room, seq);
+                out.push(Output::Deliver(frame));
+                return;
+            }
+            frame => frame,
+        };
+        let after = self.next_query();
+        if !waits {
             out.push(Output::Gap);
-            let after = self.next_query();
             self.waiting.push((room, after));
             self.ask(Rooms::Waiting, out);
-            self.hold(
-                Held {
-                    room,
-                    seq,
-                    frame,
-                    after,
-                },
-                rules,
-                out,
-            );
         }
+        let held = Held {
+            room,
+            seq,
+            frame,
+            round,
+            after,
+        };
+        self.hold(held, rules, out);
     }
 
     fn hold(&mut self, held: Held, rules: &Rules, out: &mut Vec<Output>) {
-        let full = self.held.len() >= rules.held_frames
-            || self.held_bytes + held.frame.len() > rules.held_bytes;
+        let full =
+            self.held.len() >= rules.held_frames || self.held_bytes + held.len() > rules.held_bytes;
         if full {
-            // All of it is committed (I3), so the next query finds it.
-            out.push(Output::HeldOverflow);
-            self.held = Vec::new();
-            self.held_bytes = 0;
-            if self.catching_up {
-                if self.asked > self.answered {
-                    self.again = Some(Rooms::All);
-                }
-            } else {
-                let number = self.next_query();
-                for entry in &mut self.waiting {
-                    entry.1 = number;
-                }
-                self.ask(Rooms::Waiting, out);
-            }
+            self.overflow(held.round, out);
             return;
         }
-        self.held_bytes += held.frame.len();
+        self.held_bytes += held.len();
         self.held.push(held);
+    }
+
+    /// Nothing is held any more: all of it is committed (I3), so the next query finds it.
+    fn overflow(&mut self, round: Option<Round>, out: &mut Vec<Output>) {
+        out.push(Output::HeldOverflow);
+        let number = self.next_query();
+        let oldest = [self.oldest_round(), round].into_iter().flatten().min();
+        self.dropped = oldest.map(|round| (round, number));
+        self.held = Vec::new();
+        self.held_bytes = 0;
+        if self.catching_up {
+            if self.asked > self.answered {
+                self.again = Some(Rooms::All);
+            }
+        } else {
+            for entry in &mut self.waiting {
+                entry.1 = number;
+            }
+            self.ask(Rooms::Waiting, out);
+        }
     }
 
     /// An answer: what is above the last seq is delivered, then the held frames of every room that
     /// waited for it. Returns how many events the answer itself brought.
     pub fn answered(&mut self, number: u32, answer: Answer, out: &mut Vec<Output>) -> usize {
         self.answered = self.answered.max(number);
+        self.dropped = self.dropped.filter(|dropped| dropped.1 > number);
         let first = std::mem::take(&mut self.catching_up);
         let mut brought = 0;
         if first {
@@ -307,25 +338,38 @@ impl Order {
     fn release(&mut self, room: RoomId, number: u32, out: &mut Vec<Output>) {
         let mut due: Vec<Held> = self.held.extract_if(.., |held| held.room == room).collect();
         due.sort_unstable_by_key(|held| held.seq);
-        self.held_bytes -= due.iter().map(|held| held.frame.len()).sum::<usize>();
+        self.held_bytes -= due.iter().map(Held::len).sum::<usize>();
         let mut hole = false;
         for held in due {
             let last = self.last(room);
+            // What is committed was found by a query that was sent after its record came.
+            let answered = held.after <= number;
             if last.is_some_and(|last| held.seq <= last) {
-                out.push(Output::Seen);
-            } else if !hole
-                && (last.is_some_and(|last| held.seq == last.next()) || held.after <= number)
-            {
-                self.set(room, held.seq);
-                out.push(Output::Deliver(held.frame));
-            } else {
-                // It came after the query was sent, and there is a hole before it.
-                if !std::mem::replace(&mut hole, true) {
-                    out.push(Output::Gap);
+                self.drop_seen(out);
+                continue;
+            }
+            let next = !hole && last.is_some_and(|last| held.seq == last.next());
+            match held.frame {
+                Some(frame) if next || (answered && !hole) => {
+                    self.set(room, held.seq);
+                    out.push(Output::Deliver(frame));
                 }
-                let after = self.wait_for_next(room);
-                self.held_bytes += held.frame.len();
-                self.held.push(Held { after, ..held });
+                // Not for this user: he is not in the room, or was not at that seq.
+                None if answered => self.drop_seen(out),
+                frame => {
+                    // It came after the query was sent, and there is a hole before it.
+                    if !std::mem::replace(&mut hole, true) {
+                        out.push(Output::Gap);
+                    }
+                    let after = self.wait_for_next(room);
+                    let held = Held {
+                        after,
+                        frame,
+                        ..held
+                    };
+                    self.held_bytes += held.len();
+                    self.held.push(held);
+                }
             }
         }
     }

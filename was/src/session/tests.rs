@@ -2,6 +2,7 @@
 
 mod audits;
 mod commands;
+mod confirming;
 mod properties;
 mod rebuilds;
 mod signals;
@@ -120,8 +121,20 @@ impl Bench {
         self.put(Input::Live {
             room: room(r),
             seq: seq(n),
-            frame: frame(r, n),
+            frame: Some(frame(r, n)),
+            round: None,
         });
+    }
+
+    /// Answers the last ping, if there was one.
+    fn pong(&mut self) {
+        let ping = self.out.iter().rev().find_map(|output| match output {
+            Output::Ping(count) => Some(*count),
+            _ => None,
+        });
+        if let Some(count) = ping {
+            self.put(Input::Pong(count));
+        }
     }
 
     fn answer(&mut self, number: u32, rooms: Vec<RoomAnswer>) {
@@ -464,15 +477,20 @@ fn hello_must_be_first_in_time_and_once() {
     assert_eq!(bench.closed(), None);
 }
 
+/// Two pings without a pong, and the next closes it; frames are no answer.
 #[test]
 fn a_silent_socket_is_closed_and_a_living_one_is_not() {
     let mut bench = Bench::live(5);
     for _ in 0..10 {
         bench.wait(Duration::from_secs(25));
-        bench.put(Input::Heard);
+        bench.pong();
     }
     assert_eq!(bench.closed(), None);
     bench.wait(Duration::from_secs(25));
+    bench.put(Input::Frame(send(1, "hi"), Ok(())));
+    bench.wait(Duration::from_secs(25));
+    assert_eq!(bench.closed(), None);
+    bench.put(Input::Pong(999));
     bench.wait(Duration::from_secs(25));
     assert_eq!(bench.closed(), Some(CloseCode::HeartbeatLost));
 }

@@ -11,8 +11,10 @@ pub(super) enum Came {
     Frame(ClientFrame),
     /// A text that is none.
     Malformed(ErrorCode, String),
-    /// A sign of life.
-    Alive,
+    /// The answer to a ping, with its count.
+    Pong(u64),
+    /// Nothing of interest: a ping, a pong that was not asked for.
+    Other,
     /// What ends the socket with a code.
     Wrong(CloseCode),
     /// The client has gone, or is going.
@@ -27,7 +29,11 @@ pub(super) fn read(message: Result<Message, Error>) -> Came {
     match message {
         Ok(Message::Text(text)) => decode(&text),
         Ok(Message::Binary(_)) => Came::Wrong(CloseCode::Unsupported),
-        Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Came::Alive,
+        Ok(Message::Pong(count)) => match count.as_ref().try_into() {
+            Ok(count) => Came::Pong(u64::from_be_bytes(count)),
+            Err(_) => Came::Other,
+        },
+        Ok(Message::Ping(_) | Message::Frame(_)) => Came::Other,
         Ok(Message::Close(_)) => Came::Gone,
         Err(error) => match error {
             Error::Capacity(CapacityError::MessageTooLong { .. }) => Came::Wrong(CloseCode::TooBig),

@@ -9,6 +9,7 @@ use protocol::{CloseCode, MessageId, RoomId, Seq};
 use routing::Held;
 use tokio::sync::Notify;
 
+use crate::custody::Round;
 use crate::session::{Answer, Input, Written};
 
 /// One thing for a session's task.
@@ -20,8 +21,10 @@ pub enum Item {
         room: RoomId,
         /// Its number there.
         seq: Seq,
-        /// The frame.
-        frame: Bytes,
+        /// The frame; none when whoever has not seen it is to read it from Postgres.
+        frame: Option<Bytes>,
+        /// The reader's round, if it keeps custody of the record.
+        round: Option<Round>,
     },
     /// A frame of a room without seq.
     Signal(Bytes),
@@ -35,6 +38,8 @@ pub enum Item {
     RouteWritten(Written),
     /// What Postgres said of a query.
     Answered(u32, Option<Box<Answer>>),
+    /// Too much is in custody: ping now; all that was queued before this round is queued by now.
+    Press(Round),
     /// The session ends.
     End(CloseCode),
     /// The gateway stops: come back after so many ms.
@@ -46,7 +51,8 @@ impl Item {
     /// are bounded by what it may ask.
     fn weight(&self) -> usize {
         match self {
-            Self::Live { frame, .. } | Self::Signal(frame) | Self::Direct(frame) => frame.len(),
+            Self::Live { frame, .. } => frame.as_ref().map_or(0, Bytes::len),
+            Self::Signal(frame) | Self::Direct(frame) => frame.len(),
             _ => 0,
         }
     }
@@ -59,7 +65,18 @@ impl Item {
 impl From<Item> for Input {
     fn from(item: Item) -> Self {
         match item {
-            Item::Live { room, seq, frame } => Self::Live { room, seq, frame },
+            Item::Live {
+                room,
+                seq,
+                frame,
+                round,
+            } => Self::Live {
+                room,
+                seq,
+                frame,
+                round,
+            },
+            Item::Press(present) => Self::Press(present),
             Item::Signal(frame) => Self::Signal(frame),
             Item::Direct(frame) => Self::Direct(frame),
             Item::Produced(id, taken) => Self::Produced(id, taken),

@@ -83,7 +83,7 @@ impl Served {
                     Came::Gone => return End::Gone,
                     came => self.came(came),
                 },
-                () = &mut sleep => self.step(Input::Tick),
+                () = &mut sleep => self.tick(),
             }
             if !self.out.is_empty() {
                 match Box::pin(self.carry(socket)).await {
@@ -103,6 +103,15 @@ impl Served {
         let now = self.gateway.now();
         self.session
             .step(input, now, &self.gateway.rules, &mut self.out);
+    }
+
+    /// Time has passed. If a ping is due, it confirms what the home's reader had queued before the round
+    /// that is under way now: all of that is taken first.
+    fn tick(&mut self) {
+        let present = self.gateway.registry.present();
+        self.take_mail();
+        self.step(Input::Turned(present));
+        self.step(Input::Tick);
     }
 
     fn take_mail(&mut self) {
@@ -139,7 +148,6 @@ impl Served {
     }
 
     fn came(&mut self, came: Came) {
-        self.step(Input::Heard);
         match came {
             Came::Frame(ClientFrame::Hello {
                 token,
@@ -159,7 +167,8 @@ impl Served {
             }
             Came::Malformed(code, message) => self.step(Input::Malformed(code, message)),
             Came::Wrong(code) => self.step(Input::End(code)),
-            Came::Alive | Came::Gone => {}
+            Came::Pong(count) => self.step(Input::Pong(count)),
+            Came::Other | Came::Gone => {}
         }
     }
 
@@ -252,6 +261,12 @@ impl Served {
             Output::Seen => observed.deliveries.seen.inc(),
             Output::Gap => observed.gaps.inc(),
             Output::HeldOverflow => observed.held_overflows.inc(),
+            Output::Confirmed { upto, seen } => {
+                if let Some(identity) = &self.identity {
+                    let (user, session) = (identity.user, identity.route.session);
+                    gateway.registry.confirmed(user, session, upto, seen);
+                }
+            }
             Output::Audited(found) => observed.audited.inc_by(found as u64),
             Output::Refused(code) => observed.refuse(code),
             Output::Produce(command) => gateway.produce(&command, mailbox),

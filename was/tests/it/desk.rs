@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{
-    Command, DeliveryHeaders, Event, EventKind, Home, Lane, MessageId, Role, RoomId, RoomKind, Seq,
+    Command, DeliveryHeaders, Event, EventKind, Lane, MessageId, Role, RoomId, RoomKind, Seq,
     ServerFrame, UserId,
 };
-use routing::{HomeTable, Markers, Redis, RedisSettings, Route, RouteTable};
+use routing::{Markers, Redis, RedisSettings, Route, RouteTable};
 use service::kafka::{Consumer, Feed, Outgoing, Producer, Topics};
 use store::{Batch, Claim, LaneAdvance, StayOpened, Store};
 
@@ -63,13 +63,6 @@ impl Desk {
             lanes,
             heads: HashMap::new(),
         }
-    }
-
-    /// The incarnation under which another gateway holds `home` for the time of a test.
-    pub(crate) async fn held_elsewhere(&self, home: Home) -> i64 {
-        let table = HomeTable::new(&self.redis, 4);
-        let claimed = table.claim(home, "elsewhere", 0, Duration::from_secs(600));
-        claimed.await.unwrap().expect("the home is free")
     }
 
     /// Another process's view of the markers.
@@ -169,13 +162,18 @@ impl Desk {
     }
 
     /// Sends an event to a home, for these users.
-    pub(crate) async fn send(&self, home: Home, event: &Event, to: &[i64]) {
+    pub(crate) async fn send(&self, home: protocol::Home, event: &Event, to: &[i64]) {
         let to = to.iter().map(|&id| user(id)).collect();
         let headers = DeliveryHeaders::event(event.room, event.seq, to);
         self.record(home, &headers, event.to_frame()).await;
     }
 
-    pub(crate) async fn record(&self, home: Home, headers: &DeliveryHeaders, frame: Bytes) {
+    pub(crate) async fn record(
+        &self,
+        home: protocol::Home,
+        headers: &DeliveryHeaders,
+        frame: Bytes,
+    ) {
         let record = Outgoing {
             partition: Some(home.0),
             headers: headers.encode(),

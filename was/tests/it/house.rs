@@ -54,6 +54,7 @@ impl House {
             topic(topics.send(), 2),
             topic(topics.signal(), 2),
             topic(topics.receive(), 5),
+            topic(topics.push(), 2),
         ];
         Admin::connect(&kafka, PATIENCE)
             .unwrap()

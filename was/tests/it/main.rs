@@ -8,6 +8,7 @@
 )]
 
 mod broadcast;
+mod custody;
 mod desk;
 mod devices;
 mod doors;
@@ -23,4 +24,5 @@ mod sessions;
 mod settings;
 mod slow;
 mod socket;
+mod stewards;
 mod stopping;
