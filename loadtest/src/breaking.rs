@@ -49,6 +49,10 @@ pub struct BreakArgs {
     /// Further members who are never connected: they have to be pushed.
     #[arg(long, default_value_t = 10)]
     pub absent: usize,
+    /// Further members on the first gateway who vanish for good as the fault begins: what did not reach them has to be
+    /// pushed.
+    #[arg(long, default_value_t = 10)]
+    pub leaving: usize,
     /// Kafka brokers: 3, or 1 for a quick look.
     #[arg(long, default_value_t = 3)]
     pub brokers: usize,
@@ -103,6 +107,7 @@ impl BreakArgs {
             users: self.users,
             room_size: self.room_size,
             absent: self.absent,
+            leaving: self.leaving,
             rate: self.rate,
             before: Duration::from_secs_f64(self.before.max(0.0)),
             after: Duration::from_secs_f64(self.after.max(0.0)),

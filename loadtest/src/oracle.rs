@@ -25,6 +25,8 @@ pub struct Recipient(pub u32);
 pub struct Ledger {
     name: String,
     members: Vec<Recipient>,
+    /// Of these, who has left: nothing is waited for there any more.
+    gone: Vec<bool>,
     messages: Vec<Issued>,
     by_id: HashMap<MessageId, usize>,
     by_seq: HashMap<Seq, usize>,
@@ -103,6 +105,7 @@ impl Ledger {
         Self {
             name: name.into(),
             members: members.to_vec(),
+            gone: vec![false; members.len()],
             messages: Vec::new(),
             by_id: HashMap::new(),
             by_seq: HashMap::new(),
@@ -139,8 +142,46 @@ impl Ledger {
         if !message.rejected {
             self.unanswered -= 1;
         }
-        self.outstanding += wide(self.members.len() - message.got);
+        let at = self.by_id[&id];
+        self.outstanding += self.waiting_for(at);
         true
+    }
+
+    /// How many of those who have not left are without a message.
+    fn waiting_for(&self, at: usize) -> u64 {
+        if self.gone.contains(&true) {
+            count(self.without(at))
+        } else {
+            wide(self.members.len() - self.messages[at].got)
+        }
+    }
+
+    /// A recipient is gone for good: what has not reached it is not lost, but [`Ledger::missed_by`] it.
+    pub fn left(&mut self, recipient: Recipient) {
+        let Some(member) = self.members.iter().position(|one| *one == recipient) else {
+            return;
+        };
+        if !std::mem::replace(&mut self.gone[member], true) {
+            let accepted = self.messages.iter().enumerate();
+            let accepted = accepted.filter(|(_, message)| message.accepted);
+            let counts = &self.accounts[member].counts;
+            let missed = accepted.filter(|(at, _)| counts.get(*at).copied().unwrap_or(0) == 0);
+            self.outstanding -= count(missed);
+        }
+    }
+
+    /// The numbers of the accepted messages of others that have not arrived at a recipient, as far as they are known.
+    pub fn missed_by(&self, recipient: Recipient) -> impl Iterator<Item = Seq> + '_ {
+        let member = self.members.iter().position(|one| *one == recipient);
+        let counts = member.map(|member| &self.accounts[member].counts);
+        let has =
+            move |at: usize| counts.is_none_or(|counts| counts.get(at).is_some_and(|n| *n > 0));
+        let messages = self.messages.iter().enumerate();
+        messages
+            .filter(move |(at, message)| {
+                message.accepted && message.sender != recipient && !has(*at)
+            })
+            .filter_map(|(_, message)| message.seq)
     }
 
     /// The answer to a resend: stored under that number. As good as accepted.
@@ -194,7 +235,7 @@ impl Ledger {
         }
         let message = &mut self.messages[at];
         message.got += 1;
-        if message.accepted {
+        if message.accepted && !self.gone[member] {
             self.outstanding -= 1;
         }
         if arrival.seq <= highest {
@@ -269,10 +310,7 @@ impl Ledger {
             .iter()
             .enumerate()
             .filter(|(_, message)| message.accepted);
-        accepted.map(|(at, _)| {
-            let without = |account: &&Account| account.counts.get(at).copied().unwrap_or(0) == 0;
-            (at, count(self.accounts.iter().filter(without)))
-        })
+        accepted.map(|(at, _)| (at, count(self.without(at))))
     }
 
     /// The sum so far.
@@ -312,10 +350,13 @@ impl Ledger {
         }
     }
 
+    /// Who has not left and is without a message.
     fn without(&self, at: usize) -> impl Iterator<Item = u32> + '_ {
-        let all = self.members.iter().zip(&self.accounts);
-        all.filter(move |(_, account)| account.counts.get(at).copied().unwrap_or(0) == 0)
-            .map(|(user, _)| user.0)
+        let all = self.members.iter().zip(&self.accounts).zip(&self.gone);
+        all.filter(move |((_, account), gone)| {
+            !**gone && account.counts.get(at).copied().unwrap_or(0) == 0
+        })
+        .map(|((user, _), _)| user.0)
     }
 }
 

@@ -64,8 +64,18 @@ pub struct Session {
     cursors: std::collections::BTreeMap<protocol::RoomId, protocol::Seq>,
     status: Arc<Status>,
     sent: Arc<Sent>,
-    /// Never connected: to be pushed.
-    absent: bool,
+    part: Part,
+}
+
+/// What a session is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// It sends and receives, whatever happens.
+    Stays,
+    /// It receives, and is gone for good one day.
+    Leaves,
+    /// It is never connected.
+    Absent,
 }
 
 impl Scenario {
@@ -102,10 +112,10 @@ impl Scenario {
         self.sessions.len()
     }
 
-    /// All sessions but those of [`Scenario::absent`], by index.
-    pub(crate) fn present(&self) -> Vec<usize> {
-        let there = |index: &usize| !self.sessions[*index].absent;
-        (0..self.sessions.len()).filter(there).collect()
+    /// All sessions that stay, by index.
+    pub(crate) fn staying(&self) -> Vec<usize> {
+        let stays = |index: &usize| self.sessions[*index].part == Part::Stays;
+        (0..self.sessions.len()).filter(stays).collect()
     }
 
     /// All rooms.

@@ -35,6 +35,10 @@ pub struct SoakArgs {
     /// Further members who are never connected: they have to be pushed.
     #[arg(long, default_value_t = 10)]
     pub absent: usize,
+    /// Further members on the first gateway who vanish for good as the fault begins: what did not reach them has to be
+    /// pushed.
+    #[arg(long, default_value_t = 10)]
+    pub leaving: usize,
     /// Which faults come when; the same seed, the same faults. Random if not given, and told.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -76,6 +80,7 @@ impl SoakArgs {
             users: self.users,
             room_size: self.room_size,
             absent: self.absent,
+            leaving: self.leaving,
             rate: self.rate,
             before: Duration::from_secs(6).min(self.at_least() / 4),
             after: Duration::from_secs(8).min(self.at_least() / 4),

@@ -37,8 +37,8 @@ pub(super) fn page(rows: &[Row], stories: &[Story], failed: Option<&str>) -> Str
     if let Some(row) = rows.first() {
         _ = writeln!(
             out,
-            "<p>{} sessions in rooms of {}, {} messages a second; {} more members who are never connected.</p>",
-            row.sessions, row.room_size, row.rate, row.absent
+            "<p>{} sessions in rooms of {}, {} messages a second; {} more members who are never connected, {} who vanish with the fault.</p>",
+            row.sessions, row.room_size, row.rate, row.absent, row.leaving
         );
     }
     if let Some(failed) = failed {

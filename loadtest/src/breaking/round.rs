@@ -30,6 +30,8 @@ pub(crate) struct Course {
     pub(crate) room_size: usize,
     /// Further members who are never connected.
     pub(crate) absent: usize,
+    /// Further members on the first gateway who are gone for good when the fault begins.
+    pub(crate) leaving: usize,
     /// Messages a second, over all sessions.
     pub(crate) rate: f64,
     /// From the beginning of the load to the fault; the second half is what is usual.
@@ -59,11 +61,11 @@ impl Course {
     pub(crate) fn demand(&self) -> Demand {
         #[expect(clippy::cast_precision_loss, reason = "a number of users")]
         let rate_per_user = self.rate / self.users as f64;
+        let rooms = self.users / self.room_size;
         Demand {
             rate_per_user,
-            room_size: self.room_size
-                + 1
-                + self.absent.div_ceil((self.users / self.room_size).max(1)),
+            // Rooms that take one more because of who is left over, and those who don't send.
+            room_size: self.room_size + 1 + (self.absent + self.leaving).div_ceil(rooms.max(1)),
         }
     }
 
@@ -71,14 +73,18 @@ impl Course {
     pub(crate) async fn scenario(&self, ground: &Ground) -> anyhow::Result<Arc<Scenario>> {
         let mut scenario = Scenario::new(ground.system.cluster.urls());
         scenario.users(self.users).await?;
-        let absent = scenario.absent(self.absent).await?;
+        let mut silent = scenario.absent(self.absent).await?;
+        let leaving = scenario.leaving(self.leaving).await?;
+        silent.extend(&leaving);
         let mut rooms = plan::rooms(self.users, self.room_size);
         let count = rooms.len();
-        for (number, index) in absent.into_iter().enumerate() {
+        for (number, index) in silent.into_iter().enumerate() {
             rooms[number % count].push(index);
         }
         scenario.rooms_of(rooms).await?;
-        scenario.connect_all().await?;
+        scenario
+            .connect_by(|index| if leaving.contains(&index) { 0 } else { index })
+            .await?;
         Ok(Arc::new(scenario))
     }
 }
@@ -128,6 +134,7 @@ pub(crate) async fn round(
         sessions: course.users,
         room_size: course.room_size,
         absent: course.absent,
+        leaving: course.leaving,
         rate: course.rate,
         pushed: pushes.pushed,
         unpushed: pushes.unpushed,

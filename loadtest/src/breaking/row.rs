@@ -16,6 +16,8 @@ pub struct Row {
     pub room_size: usize,
     /// Further members who are never connected.
     pub absent: usize,
+    /// Further members on the first gateway who were gone for good when the fault began.
+    pub leaving: usize,
     /// Messages a second that were due.
     pub rate: f64,
     /// Messages handed to their senders' clients.
@@ -29,7 +31,8 @@ pub struct Row {
     pub failings: Failings,
     /// Pairs of a message and a user that the push worker told of.
     pub pushed: u64,
-    /// Pairs of an accepted message and a member who was never connected, of which nobody was told.
+    /// Pairs of an accepted message and a member whom it did not reach because it was not connected, of which it was not
+    /// told.
     pub unpushed: u64,
     /// Sessions that the fault is about: on the gateways it hit, else all.
     pub affected: usize,

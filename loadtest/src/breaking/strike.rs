@@ -101,16 +101,19 @@ impl<'a> Harm<'a> {
 
     /// Strikes; returns since when. What is killed is dead by then.
     pub(super) async fn strike(&mut self) -> anyhow::Result<Instant> {
-        let targets = self.targets();
+        let (targets, staying) = (self.targets(), self.scenario.staying());
         self.affected = match (self.fault.way(), self.fault.whom()) {
             (_, Whom::Was(_)) => targets
                 .iter()
                 .flat_map(|was| self.scenario.sessions_on(was.name()))
+                .filter(|index| staying.contains(index))
                 .collect(),
             (Way::Route, _) => vec![0],
-            _ => self.scenario.present(),
+            _ => staying,
         };
         ensure!(!self.affected.is_empty(), "nobody is connected there");
+        // In the same moment: their gateway has had no time to do anything about it.
+        self.scenario.vanish().await;
         let before = Instant::now();
         match self.fault.way() {
             Way::Kill => {

@@ -155,3 +155,46 @@ fn sums_add_up() {
         (6, 6, 3, 9)
     );
 }
+
+/// What has not reached who is gone is not lost; it is told, so that somebody may look whether it was pushed.
+#[test]
+fn who_is_gone_has_missed_and_not_lost() {
+    let (ann, bob) = (Recipient(1), Recipient(2));
+    let mut ledger = Ledger::new("room", &[ann, bob]);
+    let id = MessageId::from_u128;
+    let seq = |n| Seq::new(n).unwrap();
+    let arrive = |ledger: &mut Ledger, recipient, n: u128| {
+        let seq = seq(i64::try_from(n).unwrap());
+        ledger.arrived(Arrival {
+            recipient,
+            seq,
+            id: id(n),
+        })
+    };
+    for n in 1..=2 {
+        ledger.issued(ann, id(n));
+        ledger.accepted(id(n));
+        arrive(&mut ledger, ann, n);
+    }
+    arrive(&mut ledger, bob, 1);
+    assert_eq!(ledger.outstanding(), 1);
+    ledger.left(bob);
+    ledger.left(bob);
+    assert_eq!(ledger.outstanding(), 0);
+    ledger.issued(ann, id(3));
+    ledger.accepted(id(3));
+    assert_eq!(ledger.outstanding(), 1, "ann is still there");
+    arrive(&mut ledger, ann, 3);
+    assert_eq!(ledger.missed_by(bob).collect::<Vec<_>>(), [seq(2), seq(3)]);
+    // What was on its way may still come.
+    arrive(&mut ledger, bob, 2);
+    assert_eq!(ledger.missed_by(bob).collect::<Vec<_>>(), [seq(3)]);
+    assert_eq!(ledger.missed_by(ann).count(), 0);
+    assert_eq!(ledger.outstanding(), 0);
+    assert!(ledger.verdict().is_good());
+    // Nobody is pushed what is one's own.
+    ledger.issued(bob, id(4));
+    ledger.accepted(id(4));
+    arrive(&mut ledger, ann, 4);
+    assert_eq!(ledger.missed_by(bob).collect::<Vec<_>>(), [seq(3)]);
+}

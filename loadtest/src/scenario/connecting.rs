@@ -8,10 +8,10 @@ use std::{
 use anyhow::bail;
 use client::{Client, Options};
 use protocol::{RoomId, Seq};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    Scenario,
+    Part, Scenario, Session,
     gauge::lock,
     listener::{Listener, Place},
     setup::recipient,
@@ -47,7 +47,7 @@ impl Scenario {
     pub(crate) async fn connect_by(&mut self, was: impl Fn(usize) -> usize) -> anyhow::Result<()> {
         let missing: Vec<_> = (0..self.sessions.len())
             .filter(|index| self.sessions[*index].client.is_none())
-            .filter(|index| !self.sessions[*index].absent)
+            .filter(|index| self.sessions[*index].part != Part::Absent)
             .collect();
         for some in missing.chunks(AT_ONCE) {
             let started: Vec<_> = some
@@ -66,6 +66,22 @@ impl Scenario {
         if let Some(client) = self.sessions[session].client.take() {
             client.close().await;
             self.sessions[session].cursors = client.cursors();
+        }
+    }
+
+    /// The sessions that were to leave do, all at once and for good: their connections end, and none comes back.
+    pub(crate) async fn vanish(&self) {
+        let leaving = |session: &&Session| session.part == Part::Leaves;
+        for session in self.sessions.iter().filter(leaving) {
+            if let Some(client) = &session.client {
+                // Told to end with the first look; that it has ended is not waited for.
+                _ = timeout(Duration::ZERO, client.close()).await;
+            }
+        }
+        for room in &self.rooms {
+            for index in &room.leaving {
+                lock(&room.ledger).left(recipient(*index));
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
-use protocol::{RoomId, UserId};
+use protocol::RoomId;
 
 use crate::oracle::Ledger;
 
@@ -14,10 +14,12 @@ use crate::oracle::Ledger;
 pub struct Room {
     /// Its id.
     pub id: RoomId,
-    /// Its members, as indices of the scenario's sessions.
+    /// Its members who send, as indices of the scenario's sessions.
     pub members: Vec<usize>,
+    /// Further members who only receive, and are gone for good one day.
+    pub leaving: Vec<usize>,
     /// Further members who are never connected.
-    pub absent: Vec<UserId>,
+    pub absent: Vec<usize>,
     /// Its judge.
     pub ledger: Mutex<Ledger>,
 }

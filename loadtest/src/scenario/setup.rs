@@ -10,7 +10,7 @@ use client::Rest;
 use protocol::{MessageId, RoomId, RoomKind, UserId};
 use tokio::{sync::Semaphore, task::JoinSet};
 
-use super::{Scenario, Session, room::Room};
+use super::{Part, Scenario, Session, room::Room};
 use crate::oracle::{Ledger, Recipient};
 
 /// Calls under way at once.
@@ -62,15 +62,27 @@ impl Scenario {
     }
 
     /// Signs up `count` more users who are never connected, and returns their indices. The oracle expects nothing of them
-    /// in the rooms that name them: whether they were pushed, [`Room::absent`] and [`Ledger::accepted_seqs`] tell.
+    /// in the rooms that name them; what they have to be told of is in [`Scenario::to_push`].
     ///
     /// # Errors
     /// When a gateway gives no token.
     pub(crate) async fn absent(&mut self, count: usize) -> anyhow::Result<Vec<usize>> {
+        self.users_for(count, Part::Absent).await
+    }
+
+    /// The same who are connected and send nothing, until [`Scenario::vanish`].
+    ///
+    /// # Errors
+    /// When a gateway gives no token.
+    pub(crate) async fn leaving(&mut self, count: usize) -> anyhow::Result<Vec<usize>> {
+        self.users_for(count, Part::Leaves).await
+    }
+
+    async fn users_for(&mut self, count: usize, part: Part) -> anyhow::Result<Vec<usize>> {
         let from = self.sessions.len();
         self.users(count).await?;
         for session in &mut self.sessions[from..] {
-            session.absent = true;
+            session.part = part;
         }
         Ok((from..self.sessions.len()).collect())
     }
@@ -129,25 +141,30 @@ impl Scenario {
             made.insert(number, (id, members));
         }
         for (id, members) in made.into_values() {
-            self.add_room(id, members);
+            self.add_room(id, &members);
         }
         Ok(())
     }
 
-    fn add_room(&mut self, id: RoomId, members: Vec<usize>) {
-        let (absent, members): (Vec<usize>, Vec<usize>) = members
-            .into_iter()
-            .partition(|index| self.sessions[*index].absent);
-        let absent = absent.iter().map(|index| self.sessions[*index].user);
-        let absent = absent.collect();
-        for index in &members {
+    fn add_room(&mut self, id: RoomId, members: &[usize]) {
+        let of = |part: Part| -> Vec<usize> {
+            let theirs = members.iter().copied();
+            theirs
+                .filter(|index| self.sessions[*index].part == part)
+                .collect()
+        };
+        let (absent, leaving) = (of(Part::Absent), of(Part::Leaves));
+        let (members, mut heard) = (of(Part::Stays), of(Part::Stays));
+        heard.extend(&leaving);
+        for index in &heard {
             self.sessions[*index].rooms.push(self.rooms.len());
         }
-        let recipients: Vec<_> = members.iter().map(|index| recipient(*index)).collect();
+        let recipients: Vec<_> = heard.iter().map(|index| recipient(*index)).collect();
         let ledger = Mutex::new(Ledger::new(format!("room {id}"), &recipients));
         let room = Arc::new(Room {
             id,
             members,
+            leaving,
             absent,
             ledger,
         });
@@ -174,7 +191,7 @@ fn session(name: String, user: UserId, token: String, device: String) -> Session
         cursors: BTreeMap::new(),
         status,
         sent,
-        absent: false,
+        part: Part::Stays,
     }
 }
 

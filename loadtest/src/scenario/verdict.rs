@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use protocol::{Seq, UserId};
 use tokio::time::{Instant, sleep};
 
-use super::{Scenario, gauge::lock};
+use super::{Room, Scenario, gauge::lock, setup::recipient};
 use crate::{away::Away, oracle::Verdict};
 
 /// How often it is looked whether everything has arrived.
@@ -60,6 +61,22 @@ impl Scenario {
             words.push_str(&remark);
         }
         words
+    }
+
+    /// Of whom somebody has to be told that is not there: a user and an accepted message of the room. Who never connects,
+    /// of each; who has left, of what did not reach it.
+    pub(crate) fn to_push(&self, room: &Room) -> Vec<(UserId, Seq)> {
+        let ledger = lock(&room.ledger);
+        let user = |index: &usize| self.sessions[*index].user;
+        let mut pairs = Vec::new();
+        for index in &room.absent {
+            pairs.extend(ledger.accepted_seqs().map(|seq| (user(index), seq)));
+        }
+        for index in &room.leaving {
+            let missed = ledger.missed_by(recipient(*index));
+            pairs.extend(missed.map(|seq| (user(index), seq)));
+        }
+        pairs
     }
 
     /// Answers and arrivals that are still missing.

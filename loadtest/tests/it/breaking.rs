@@ -33,11 +33,10 @@ fn ms(row: &Value, value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{row:#}"))
 }
 
-/// Each accepted message arrived at both members, once and in order (I5).
+/// Each accepted message arrived at both members, once and in order (I5); at those who vanish, some.
 fn nothing_is_amiss(row: &Value) {
-    assert_eq!(
-        number(row, "delivered"),
-        2 * number(row, "accepted"),
+    assert!(
+        number(row, "delivered") >= 2 * number(row, "accepted"),
         "{row:#}"
     );
     for fault in ["lost", "duplicated", "out_of_order"] {
@@ -45,46 +44,39 @@ fn nothing_is_amiss(row: &Value) {
     }
 }
 
-/// I1, I2, I5, I8: a gateway is killed with -9 under load, and connections to Postgres are reset in the midst of appends; the
-/// rows have every field that is promised, the page its pictures, who is not there is pushed, and the exit code says that
-/// nothing was lost, doubled or out of order.
+/// What a round of 18 and four more who are not there or vanish, at 60 a second, tells at the least.
+fn all_is_told(row: &Value) {
+    nothing_is_amiss(row);
+    // 1 s before, 5 s of the fault, 1 s after it; two of nine rooms have a member who is never there, two one who vanishes.
+    assert!(number(row, "accepted") >= 7 * 60, "{row:#}");
+    let (absent, vanished) = (7 * 60 * 2 / 9, 6 * 60 * 2 / 9);
+    assert!(number(row, "pushed") >= absent + vanished, "{row:#}");
+    assert_eq!(number(row, "unpushed"), 0, "{row:#}");
+    let first = ms(row, &row["first_delivery_ms"]);
+    assert!(first > 0.0 && first < 10_000.0, "{row:#}");
+    let caught_up = &row["caught_up_ms"];
+    let [p50, p99, max] = ["p50", "p99", "max"].map(|name| ms(row, &caught_up[name]));
+    assert!(p50 <= p99 && p99 <= max, "{row:#}");
+}
+
+/// I1, I2, I5, I8: a gateway is killed with -9 under load; the row has every field that is promised, the page its picture,
+/// who is not there or vanishes is pushed, and the exit code says that nothing was lost, doubled or out of order.
 #[tokio::test(flavor = "multi_thread")]
-async fn i5_the_breaker_breaks_and_counts() {
+async fn i5_i8_the_breaker_kills_a_gateway_and_counts() {
     let page = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.html");
     let rows = told(
-        "break --only was-kill,postgres-reset --brokers 1 --users 18 --absent 2 --rate 60 --before 1 --after 1 --warm-up 0 \
+        "break --only was-kill --brokers 1 --users 18 --absent 2 --leaving 2 --rate 60 --before 1 --after 1 --warm-up 0 \
          --json - --html",
         &[&page],
     )
     .await;
-    let [killed, reset] = [&rows[0], &rows[1]];
-    assert_eq!(killed["name"], "was-kill", "{rows:#}");
-    assert_eq!(reset["name"], "postgres-reset", "{rows:#}");
-    for row in [killed, reset] {
-        nothing_is_amiss(row);
-        // 1 s before, 5 s of the fault, 1 s after it, at 60 a second; two of nine rooms have a member who is not there.
-        assert!(number(row, "accepted") >= 7 * 60, "{row:#}");
-        assert!(number(row, "pushed") >= 7 * 60 * 2 / 9, "{row:#}");
-        assert_eq!(number(row, "unpushed"), 0, "{row:#}");
-        let first = ms(row, &row["first_delivery_ms"]);
-        assert!(first > 0.0 && first < 10_000.0, "{row:#}");
-        let caught_up = &row["caught_up_ms"];
-        let [p50, p99, max] = ["p50", "p99", "max"].map(|name| ms(row, &caught_up[name]));
-        assert!(p50 <= p99 && p99 <= max, "{row:#}");
-    }
-    assert_eq!(number(killed, "affected"), 6, "a third of 18: {killed:#}");
-    assert!(
-        number(killed, "resumed") >= 6,
-        "these came back: {killed:#}"
-    );
-    let remarks = reset["remarks"].to_string();
-    assert!(
-        remarks.contains("connections to Postgres reset"),
-        "{remarks}"
-    );
-    assert!(!remarks.contains("\"0 connections"), "{remarks}");
+    let row = &rows[0];
+    assert_eq!(row["name"], "was-kill", "{rows:#}");
+    all_is_told(row);
+    assert_eq!(number(row, "affected"), 6, "a third of 18: {row:#}");
+    assert!(number(row, "resumed") >= 6, "these came back: {row:#}");
     let page = std::fs::read_to_string(page).unwrap();
-    assert_eq!(page.matches("<svg").count(), 2, "{page}");
+    assert_eq!(page.matches("<svg").count(), 1, "{page}");
     assert!(page.contains("class=\"rate\""), "{page}");
 }
 
@@ -108,18 +100,26 @@ async fn i5_a_storm_is_counted() {
     }
 }
 
-/// A soak repeats its faults until its time is over, and tells the memory of every process.
+/// I2, I5, I8: connections to Postgres are reset in the midst of appends; and a soak, which repeats such faults until its
+/// time is over, tells the memory of every process.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_soak_tells_counts_and_memory() {
+async fn i2_a_soak_resets_connections_and_tells_memory() {
     let report = told(
-        "soak --minutes 0.01 --round 2 --seed 5 --only poison --brokers 1 --users 12 --absent 1 --rate 40 --json -",
+        "soak --minutes 0.01 --round 4 --seed 5 --only postgres-reset --brokers 1 --users 18 --absent 2 --leaving 2 \
+         --rate 60 --json -",
         &[],
     )
     .await;
     assert_eq!(report["seed"], 5, "{report:#}");
     let rows = report["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 1, "{report:#}");
-    nothing_is_amiss(&rows[0]);
+    all_is_told(&rows[0]);
+    let remarks = rows[0]["remarks"].to_string();
+    assert!(
+        remarks.contains("connections to Postgres reset"),
+        "{remarks}"
+    );
+    assert!(!remarks.contains("\"0 connections"), "{remarks}");
     let all = "was-1 was-3 classifier-3 push-1 kafka-1 postgres redis loadtest";
     for process in all.split(' ') {
         let memory = &report["memory"][process];

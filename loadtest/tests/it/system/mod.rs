@@ -2,6 +2,7 @@
 
 mod absence;
 mod bench;
+mod custody;
 mod delivery;
 mod faults;
 mod members;
