@@ -15,8 +15,7 @@
 //! | [`serve`] | puts it together |
 //! | [`drain`] | takes it apart again, in order |
 //!
-//! Absent on purpose: what a room is and who may do what in it (the classifier decides), custody
-//! and stewards (docs/architecture.md, "What is not there yet"; the home's offset is committed once a record is queued or dropped).
+//! Absent on purpose: what a room is and who may do what in it (the classifier decides).
 
 pub mod auth;
 pub mod broadcast;
