@@ -28,6 +28,9 @@ pub struct HomeLine {
     pub incarnation: i64,
     /// What is left of the lease; zero when it has ended.
     pub lease_left: Duration,
+    /// Who reads it while it has no owner; none when it has one, when no gateway holds a home, and
+    /// for one lease after Redis or all gateways were away.
+    pub steward: Option<String>,
     /// Where its next reader begins; none when nobody has read it.
     pub committed: Option<i64>,
     /// The offset that the next record gets.
@@ -42,29 +45,34 @@ pub async fn homes(settings: &Settings) -> Result<Vec<HomeLine>, OperatorError> 
     let consumer = Consumer::start(&settings.kafka, GATEWAYS, "operator")?;
     let redis = Redis::connect(&settings.redis)?;
     let homes = i32::try_from(settings.homes).unwrap_or(i32::MAX);
-    // Nobody has no name: such a heartbeat renews nothing, and the table is only read.
-    let table = HomeTable::new(&redis, homes);
-    let table = table.heartbeat("", 0, Duration::ZERO).await?;
-    let (consumer, topic) = (&consumer, topics.receive());
-    stream::iter(table.slots)
+    let view = HomeTable::new(&redis, homes).look().await?;
+    let (view, consumer, topic) = (&view, &consumer, topics.receive());
+    stream::iter(&view.table.slots)
         .map(async |slot| {
             let partition = slot.partition.0;
+            let steward = view.steward_of(slot.partition);
             let committed = consumer.committed(topic, partition, DEADLINE).await?;
             // After the committed offset: it can't be ahead of the end then.
             let marks = consumer.watermarks(topic, partition, DEADLINE).await?;
-            Ok(line(slot, committed, marks))
+            Ok(line(slot.clone(), steward, committed, marks))
         })
         .buffered(AT_ONCE)
         .try_collect()
         .await
 }
 
-fn line(slot: Slot<Home>, committed: Option<i64>, marks: Watermarks) -> HomeLine {
+fn line(
+    slot: Slot<Home>,
+    steward: Option<&str>,
+    committed: Option<i64>,
+    marks: Watermarks,
+) -> HomeLine {
     HomeLine {
         home: slot.partition,
         owner: slot.owner,
         incarnation: slot.claim,
         lease_left: slot.ttl_left,
+        steward: steward.map(str::to_owned),
         committed,
         end: marks.high,
         lag: (marks.high - committed.unwrap_or(0).max(marks.low)).max(0),
@@ -72,8 +80,16 @@ fn line(slot: Slot<Home>, committed: Option<i64>, marks: Watermarks) -> HomeLine
 }
 
 impl Line for HomeLine {
-    const COLUMNS: &'static [&'static str] =
-        &["HOME", "OWNER", "SINCE", "LEASE", "COMMITTED", "END", "LAG"];
+    const COLUMNS: &'static [&'static str] = &[
+        "HOME",
+        "OWNER",
+        "SINCE",
+        "LEASE",
+        "STEWARD",
+        "COMMITTED",
+        "END",
+        "LAG",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let owner = self.owner.as_deref();
@@ -83,6 +99,7 @@ impl Line for HomeLine {
             owner.unwrap_or(NONE).to_owned(),
             since(owner, self.incarnation),
             left(owner, self.lease_left),
+            self.steward.as_deref().unwrap_or(NONE).to_owned(),
             committed.unwrap_or_else(|| NONE.to_owned()),
             self.end.to_string(),
             self.lag.to_string(),
@@ -95,6 +112,7 @@ impl Line for HomeLine {
             "owner": self.owner,
             "incarnation": self.incarnation,
             "lease_left_ms": millis(self.lease_left),
+            "steward": self.steward,
             "committed": self.committed,
             "end": self.end,
             "lag": self.lag,
@@ -115,7 +133,7 @@ mod tests {
                 claim: 0,
                 ttl_left: Duration::ZERO,
             };
-            line(slot, committed, Watermarks { low, high }).lag
+            line(slot, None, committed, Watermarks { low, high }).lag
         };
         assert_eq!(lag(None, 0, 0), 0);
         assert_eq!(lag(None, 4, 10), 6);

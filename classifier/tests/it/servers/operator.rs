@@ -54,6 +54,10 @@ async fn an_operator_sees_who_owns_what_and_how_far_behind() {
     assert_eq!(Some(held.incarnation), incarnation);
     assert!(held.lease_left > minute / 2, "{held:?}");
     assert_eq!((held.committed, held.lag), (None, held.end));
+    // Three have no owner, and the only gateway reads them.
+    let stewards: Vec<_> = homes.iter().map(|line| line.steward.as_deref()).collect();
+    let gateway = Some("gateway");
+    assert_eq!(stewards, [gateway, None, gateway, gateway]);
     bench.commit_home(2, held.end - 1).await;
     let homes = operator::homes(&settings).await.unwrap();
     assert_eq!((homes[1].committed, homes[1].lag), (Some(held.end - 1), 1));
