@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 /// The furthest that reading runs ahead of the first record that is not done. More than that would
 /// be done a second time by the next process, if this one dies.
-const AHEAD: i64 = 10_000;
+pub(super) const AHEAD: i64 = 10_000;
 
 /// What is known of one partition. Pure.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,9 +77,14 @@ impl Partition {
 
     /// Returns once reading is not too far ahead of what is done. For one reader.
     pub(super) async fn in_reach(&self) {
-        while self.with(|done| done.taken - done.next() >= AHEAD) {
+        while !self.is_in_reach() {
             self.moved.notified().await;
         }
+    }
+
+    /// Whether reading is not too far ahead.
+    pub(super) fn is_in_reach(&self) -> bool {
+        self.with(|done| done.taken - done.next() < AHEAD)
     }
 
     /// A panic of another thread leaves it whole: each change is one insert or removal.

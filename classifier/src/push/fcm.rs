@@ -14,7 +14,7 @@ mod message;
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 use service::clock::Clock;
@@ -92,8 +92,8 @@ impl Fcm {
             .iter()
             .map(|device| self.tell_one(device, told, tries));
         let mut whole = vec![Fate::Nowhere; told.len()];
-        for fates in try_join_all(fates).await? {
-            for (whole, fate) in whole.iter_mut().zip(fates) {
+        for fates in join_all(fates).await {
+            for (whole, fate) in whole.iter_mut().zip(fates?) {
                 *whole = fate.max(*whole);
             }
         }

@@ -11,14 +11,39 @@ use super::metrics::PushMetrics;
 use super::told::Told;
 use crate::pipeline::backoff::{Backoff, Stopped};
 
+/// Who knows messages and users: Postgres, or a test.
+pub(super) trait Messages: Send + Sync {
+    /// As [`Store::notices`].
+    fn notices(
+        &self,
+        wanted: &[Wanted],
+    ) -> impl Future<Output = Result<HashMap<Wanted, Notice>, StoreError>> + Send;
+
+    /// As [`Store::names`].
+    fn names(
+        &self,
+        users: &[UserId],
+    ) -> impl Future<Output = Result<HashMap<UserId, String>, StoreError>> + Send;
+}
+
+impl Messages for Store {
+    async fn notices(&self, wanted: &[Wanted]) -> Result<HashMap<Wanted, Notice>, StoreError> {
+        Self::notices(self, wanted).await
+    }
+
+    async fn names(&self, users: &[UserId]) -> Result<HashMap<UserId, String>, StoreError> {
+        Self::names(self, users).await
+    }
+}
+
 /// Reads what pushes say.
-pub(super) struct Notices<'a> {
-    pub(super) store: &'a Store,
+pub(super) struct Notices<'a, M> {
+    pub(super) messages: &'a M,
     pub(super) metrics: &'a PushMetrics,
     pub(super) over: &'a CancellationToken,
 }
 
-impl Notices<'_> {
+impl<M: Messages> Notices<'_, M> {
     /// What each of these pushes says, in order; none where there is nothing to tell: the message is
     /// gone, the user's own (I8), or of a room that the user was not in (I12). Postgres away: asked
     /// again until it is back.
@@ -48,7 +73,7 @@ impl Notices<'_> {
     ) -> Result<Vec<Option<Told>>, StoreError> {
         let read: HashMap<Wanted, Notice> = match wanted {
             [] => HashMap::new(),
-            wanted => self.store.notices(wanted).await?,
+            wanted => self.messages.notices(wanted).await?,
         };
         let notices: Vec<Option<&Notice>> = pushes
             .iter()
@@ -62,7 +87,7 @@ impl Notices<'_> {
             true => HashMap::new(),
             false => {
                 let senders: Vec<UserId> = senders.into_iter().collect();
-                self.store.names(&senders).await?
+                self.messages.names(&senders).await?
             }
         };
         let told = pushes.iter().zip(notices).map(|(push, notice)| {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::connected::reminders;
 use super::done::Partition;
-use super::notices::Notices;
+use super::notices::{Messages, Notices};
 use super::shared::Shared;
 use super::tenure::Ground;
 use super::told::Item;
@@ -28,10 +28,10 @@ const MOST_UNKNOWN: usize = 4 * TOGETHER;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The reader of one partition.
-pub(super) struct Reader<'a, F, R, P> {
+pub(super) struct Reader<'a, F, M, R, P> {
     feed: F,
     partition: &'a Arc<Partition>,
-    store: &'a Store,
+    messages: &'a M,
     routes: &'a R,
     homes: i32,
     shared: &'a Shared<P>,
@@ -53,7 +53,7 @@ struct Push {
 /// Where those users are of whom it is known; nowhere: no home.
 type Whereabouts = HashMap<UserId, Vec<Home>>;
 
-impl<'a, F: ReadFeed, R: Routes, P: Publish> Reader<'a, F, R, P> {
+impl<'a, F, R, P> Reader<'a, F, Store, R, P> {
     pub(super) fn new(
         ground: &'a Ground<R, P>,
         feed: F,
@@ -63,7 +63,7 @@ impl<'a, F: ReadFeed, R: Routes, P: Publish> Reader<'a, F, R, P> {
         Self {
             feed,
             partition,
-            store: &ground.store,
+            messages: &ground.store,
             routes: &ground.routes,
             homes: ground.homes,
             shared: &ground.shared,
@@ -74,12 +74,13 @@ impl<'a, F: ReadFeed, R: Routes, P: Publish> Reader<'a, F, R, P> {
             unknown: Vec::new(),
         }
     }
+}
 
+impl<F: ReadFeed, M: Messages, R: Routes, P: Publish> Reader<'_, F, M, R, P> {
     /// Reads until it is dropped, the partition can't be read any more, or nobody tells any more.
     /// Whatever is dropped here is not done, and is read again.
     pub(super) async fn run(mut self) -> Result<(), FeedError> {
         loop {
-            self.partition.in_reach().await;
             let records = self.due().await?;
             if self.hand_on(records).await.is_err() {
                 return Ok(());
@@ -90,7 +91,10 @@ impl<'a, F: ReadFeed, R: Routes, P: Publish> Reader<'a, F, R, P> {
     /// The next records whose time has come; nothing when it is time to ask for those of whom nothing
     /// was known.
     async fn due(&mut self) -> Result<Vec<Incoming>, FeedError> {
-        if self.unknown.len() >= MOST_UNKNOWN {
+        if self.unknown.is_empty() {
+            self.partition.in_reach().await;
+        } else if self.unknown.len() >= MOST_UNKNOWN || !self.partition.is_in_reach() {
+            // What holds up reading may be just these.
             tokio::time::sleep(PAUSE).await;
             return Ok(Vec::new());
         }
@@ -198,7 +202,7 @@ impl<'a, F: ReadFeed, R: Routes, P: Publish> Reader<'a, F, R, P> {
 
     async fn tell(&self, absent: Vec<Push>) -> Result<(), Stopped> {
         let notices = Notices {
-            store: self.store,
+            messages: self.messages,
             metrics: &self.shared.metrics,
             over: &self.partition.over,
         };
@@ -236,3 +240,6 @@ fn passing(error: FeedError) -> Result<(), FeedError> {
         error => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,7 +110,9 @@ impl<P: Publish> Sender<P> {
                 None => Ok(vec![Fate::Nowhere; told.len()]),
             }
         };
-        let (webhook, fcm) = tokio::try_join!(webhook, fcm)?;
+        // Both to their end: a request that is under way is not broken off.
+        let (webhook, fcm) = tokio::join!(webhook, fcm);
+        let (webhook, fcm) = (webhook?, fcm?);
         Ok(fcm.into_iter().map(|fate| fate.max(webhook)).collect())
     }
 
