@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -18,7 +18,7 @@ use crate::{
     own_cluster::{self, Demand},
     plan,
     processes::System,
-    scenario::{Delivery, Gauge, Scenario},
+    scenario::{Delivery, Scenario},
 };
 
 /// What the gateways count: catch-up queries, and the sessions that shared them.
@@ -189,7 +189,7 @@ async fn drive(args: &StormArgs, system: &System) -> anyhow::Result<StormReport>
     let all = args.sessions + args.others;
     let scenario = people(args, system, &bar).await?;
     let gauge = scenario.gauge();
-    let (victims, others): (Vec<usize>, Vec<usize>) = (0..all).partition(|at| *at < args.sessions);
+    let others: Vec<usize> = (args.sessions..all).collect();
 
     let pairs = args.sessions / 2;
     let loads = [
@@ -208,10 +208,13 @@ async fn drive(args: &StormArgs, system: &System) -> anyhow::Result<StormReport>
     sleep(before / 2).await;
 
     let was = system.cluster.was(0);
-    let there = scenario.sessions_on(was.name()).len();
+    // One whose connection took too long has gone on to the next.
+    let mut victims = scenario.sessions_on(was.name());
+    victims.retain(|at| *at < args.sessions);
     ensure!(
-        there == args.sessions,
-        "{there} of {} sessions are on {}",
+        victims.len() * 10 >= args.sessions * 9,
+        "only {} of {} sessions are on {}",
+        victims.len(),
         args.sessions,
         was.name()
     );
@@ -222,7 +225,7 @@ async fn drive(args: &StormArgs, system: &System) -> anyhow::Result<StormReport>
     block_in_place(|| was.kill());
     let fault = Instant::now();
     let mut remarks = Vec::new();
-    let all_connected_ms = match until_back(&scenario, &victims, fault).await {
+    let all_connected_ms = match until_back(&scenario, &victims, was.name(), fault).await {
         Ok(took) => Some(took.as_secs_f64() * 1000.0),
         Err(error) => {
             remarks.push(format!("{error:#}"));
@@ -251,7 +254,7 @@ async fn drive(args: &StormArgs, system: &System) -> anyhow::Result<StormReport>
         remarks.extend(gauge.remarks());
     }
     Ok(StormReport {
-        sessions: args.sessions,
+        sessions: victims.len(),
         others: args.others,
         rate: args.rate,
         accepted: verdict.accepted,
@@ -295,29 +298,25 @@ async fn people(
     Ok(Arc::new(scenario))
 }
 
-/// When the last of them had been greeted again, since `fault`.
+/// When the last of them had been greeted by another gateway, since `fault`.
 async fn until_back(
     scenario: &Scenario,
     victims: &[usize],
+    dead: &str,
     fault: Instant,
 ) -> anyhow::Result<Duration> {
-    let gauge: &Gauge = scenario.gauge();
-    // Not before all have noticed: until then they look connected.
-    while gauge.absences().len() < victims.len() {
-        ensure!(
-            fault.elapsed() < PATIENCE,
-            "{} of {} sessions are back after {PATIENCE:?}",
-            gauge.absences().len(),
-            victims.len()
-        );
-        sleep(Duration::from_millis(20)).await;
+    let is_back = |at: usize| scenario.session(at).was().is_some_and(|was| was != dead);
+    for (number, victim) in victims.iter().enumerate() {
+        while !is_back(*victim) {
+            ensure!(
+                fault.elapsed() < PATIENCE,
+                "{number} of {} sessions are back after {PATIENCE:?}, at least",
+                victims.len()
+            );
+            sleep(Duration::from_millis(10)).await;
+        }
     }
-    let took = fault.elapsed();
-    scenario
-        .all_connected(PATIENCE)
-        .await
-        .context("back, and gone again")?;
-    Ok(took)
+    Ok(fault.elapsed())
 }
 
 async fn counted(system: &System, name: &str) -> anyhow::Result<f64> {

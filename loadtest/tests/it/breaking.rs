@@ -90,7 +90,8 @@ async fn i5_a_storm_is_counted() {
     .await;
     nothing_is_amiss(&report);
     assert!(number(&report, "accepted") >= 3 * 60, "{report:#}");
-    assert_eq!(number(&report["away_ms"], "count"), 40, "{report:#}");
+    assert!(number(&report, "sessions") >= 36, "{report:#}");
+    assert!(number(&report["away_ms"], "count") >= 36, "{report:#}");
     let queries = ms(&report, &report["queries"]);
     assert!(queries >= 1.0, "they had to catch up: {report:#}");
     let all = ms(&report, &report["all_connected_ms"]);
