@@ -7,6 +7,8 @@
 //! | [`registry`] | who is connected here, and the reader of the home that serves them |
 //! | [`broadcast`] | what is for sessions that the classifiers can't find |
 //! | [`custody`] | which records of a home are done with (I8), pure too |
+//! | [`handover`] | hands on what nobody here confirms |
+//! | [`steward`] | reads homes that nobody owns |
 //! | [`catchup`] | the one catch-up routine, its queries shared |
 //! | [`routes`], [`commands`] | into Redis, into Kafka |
 //! | [`healing`] | notices routes that Redis has lost |

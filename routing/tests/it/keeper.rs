@@ -210,7 +210,7 @@ async fn i8_a_home_without_an_owner_has_one_steward() {
     eventually(
         "one steward for each free home",
         || async { (of(&a), of(&b)) },
-        |(a, b)| a.is_disjoint(b) && &(a | b) == &free,
+        |(a, b)| a.is_disjoint(b) && (a | b) == free,
     )
     .await;
     b.kill().await;
