@@ -6,7 +6,7 @@ use std::time::Instant;
 use protocol::UserId;
 use routing::{GOOD_AFTER, Lookup, Markers, RouteTable, Shard};
 
-use crate::place::{ask, eventually, redis, route, user};
+use crate::place::{ask, eventually, known, redis, route, user};
 
 /// What is new at one look.
 async fn look(markers: &mut Markers) -> BTreeSet<Shard> {
@@ -15,8 +15,9 @@ async fn look(markers: &mut Markers) -> BTreeSet<Shard> {
 
 /// What is said about some users, by one who keeps nothing.
 async fn fresh(table: &RouteTable, users: &[UserId]) -> Lookup {
-    let mut found = table.fresh(users).await;
-    assert!(found.failure.is_none(), "{found:?}");
+    // A busy machine may be late with an answer: then nothing is known, and it says why.
+    let ask = || async { table.fresh(users).await };
+    let mut found = eventually("an answer", ask, |found| found.failure.is_none()).await;
     assert_eq!(found.known.len() + found.unknown.len(), users.len());
     found.unknown.sort_unstable();
     found
@@ -69,7 +70,7 @@ async fn trap_10_a_shard_that_was_lost_is_not_believed_for_a_while() {
     );
     let good = || async { table.fresh(&all).await };
     eventually("believed", good, |found| found.unknown.is_empty()).await;
-    assert!(table.lookup(&[nobody]).await.known[&nobody].is_empty());
+    assert_eq!(*known(&table, nobody).await, []);
 
     // One shard forgets all that it knew.
     for key in ["route:{r7}", "route:{r7}:7"] {
@@ -84,7 +85,9 @@ async fn trap_10_a_shard_that_was_lost_is_not_believed_for_a_while() {
     table.write(here, "phone", &route(1, 1)).await.unwrap();
     let other = RouteTable::new(&redis);
     for _ in 0..2 {
-        assert_eq!(other.lookup(&all).await.unknown.len(), 2, "not kept");
+        let ask = || async { other.lookup(&all).await };
+        let found = eventually("an answer", ask, |found| found.failure.is_none()).await;
+        assert_eq!(found.unknown.len(), 2, "not kept");
     }
     let found = eventually("believed again", good, |found| found.unknown.is_empty()).await;
     assert!(lost.elapsed() + GOOD_AFTER / 10 > GOOD_AFTER);

@@ -49,6 +49,14 @@ pub(crate) async fn believed(redis: &Redis) {
     .await;
 }
 
+/// The routes of one of whom something is known, by a look-up that may be kept. A busy machine may be
+/// late with an answer: then nothing is known.
+pub(crate) async fn known(table: &RouteTable, user: UserId) -> Arc<[Route]> {
+    let ask = || async { table.lookup(&[user]).await };
+    let found = eventually("a look-up", ask, |found| found.unknown.is_empty()).await;
+    Arc::clone(&found.known[&user])
+}
+
 /// Asks again until the answer is the wanted one; fails with the last one.
 pub(crate) async fn eventually<T: Debug, F: Future<Output = T>>(
     what: &str,

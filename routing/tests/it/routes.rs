@@ -7,7 +7,7 @@ use std::time::Instant;
 use protocol::UserId;
 use routing::{Lookup, ROUTE_CACHE, Restored, Route, RouteTable, since_boot};
 
-use crate::place::{believed, eventually, redis, route, user};
+use crate::place::{believed, eventually, known, redis, route, user};
 
 /// What stands there.
 async fn fresh(redis: &routing::Redis, user: UserId) -> Vec<Route> {
@@ -114,14 +114,14 @@ async fn i4_an_answer_is_used_for_route_cache_and_no_longer() {
     let mine = route(1, 10);
     believed(&redis).await;
     let issued_after = since_boot();
-    assert!(reader.lookup(&[user(7)]).await.known[&user(7)].is_empty());
+    assert_eq!(*known(&reader, user(7)).await, []);
     let issued_before = since_boot();
     writer.write(user(7), "laptop", &mine).await.unwrap();
 
     let look = || async {
         let asked = since_boot();
-        let found = reader.lookup(&[user(7)]).await;
-        (asked, found.known[&user(7)].to_vec())
+        let found = known(&reader, user(7)).await;
+        (asked, found.to_vec())
     };
     let (asked, cached) = look().await;
     if asked < issued_after + ROUTE_CACHE {
@@ -151,16 +151,27 @@ async fn a_crowd_is_looked_up_at_once() {
     }
     believed(&redis).await;
     let users: Vec<UserId> = (1..=2_500).chain(1..=10).map(user).collect();
-    let mut lookups = tokio::task::JoinSet::new();
-    for _ in 0..20 {
-        let (table, users) = (RouteTable::new(&redis), users.clone());
-        lookups.spawn(async move { table.lookup(&users).await });
+    let crowd = || async {
+        let mut lookups = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let (table, users) = (RouteTable::new(&redis), users.clone());
+            lookups.spawn(async move { table.lookup(&users).await });
+        }
+        lookups.join_all().await
+    };
+    // A machine that stands still for long enough may fail one crowd, but not each.
+    let whole = |crowd: &Vec<Lookup>| crowd.iter().all(|found| found.unknown.is_empty());
+    let mut found = crowd().await;
+    for _ in 0..2 {
+        if !whole(&found) {
+            found = crowd().await;
+        }
     }
     for Lookup {
         known,
         unknown,
         failure,
-    } in lookups.join_all().await
+    } in found
     {
         assert!(unknown.is_empty(), "{} {failure:?}", unknown.len());
         assert_eq!(known.len(), 2_500);
@@ -205,11 +216,12 @@ async fn a_cached_answer_is_the_same_one() {
     let table = RouteTable::new(&redis);
     table.write(user(7), "laptop", &route(1, 1)).await.unwrap();
     believed(&redis).await;
-    let first = table.lookup(&[user(7)]).await.known;
-    let second = table.clone().lookup(&[user(7)]).await.known;
-    assert!(Arc::ptr_eq(&first[&user(7)], &second[&user(7)]));
-    let fresh = table.fresh(&[user(7)]).await.known;
-    assert!(!Arc::ptr_eq(&first[&user(7)], &fresh[&user(7)]));
+    let first = known(&table, user(7)).await;
+    let second = known(&table.clone(), user(7)).await;
+    assert!(Arc::ptr_eq(&first, &second));
+    let ask = || async { table.fresh(&[user(7)]).await };
+    let fresh = eventually("an answer", ask, |found| found.unknown.is_empty()).await;
+    assert!(!Arc::ptr_eq(&first, &fresh.known[&user(7)]));
 }
 
 /// Who keeps a look-up forgets it as soon as somebody writes a route, also after its line was cut;
@@ -231,8 +243,7 @@ async fn a_hint_ends_what_is_kept() {
             cut_lines(&space).await;
             eventually("a listener again", heard, |n| *n == 1).await;
         }
-        let before = reader.lookup(&[user(7)]).await.known[&user(7)].to_vec();
-        assert_eq!(before, last, "kept");
+        assert_eq!(*known(&reader, user(7)).await, *last, "kept");
         let mine = route(n, 10);
         // A new session, then one whose route is made sure of.
         if n % 2 == 0 {
@@ -245,8 +256,8 @@ async fn a_hint_ends_what_is_kept() {
                 .unwrap();
         }
         let written = Instant::now();
-        let look = || async { reader.lookup(&[user(7)]).await.known[&user(7)].to_vec() };
-        eventually("the new route", look, |found| *found == [mine]).await;
+        let look = || async { known(&reader, user(7)).await };
+        eventually("the new route", look, |found| **found == [mine]).await;
         let took = written.elapsed();
         println!("a route that was kept is replaced after {took:?}");
         assert!(took < ROUTE_CACHE / 2, "{took:?}");
