@@ -193,4 +193,6 @@ async fn the_program_tells_until_it_is_asked_to_stop() {
     );
     assert!(bench.hook.requests()[0].is_signed(bench::SECRET));
     assert_eq!(bench.committed().await, 1);
+    // What it had is free at once.
+    assert!(bench.owners().await.is_empty());
 }

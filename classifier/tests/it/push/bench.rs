@@ -1,7 +1,7 @@
 //! A `chat-push` of one test, its worker and its webhook.
 
 use std::collections::BTreeSet;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) const QUICK: Duration = Duration::from_secs(600);
 /// Fewer than in earnest: partitions cost time to make.
 const PARTITIONS: i32 = 4;
+/// Nobody that runs.
+const THIEF: &str = "thief";
 
 pub(super) fn user(id: i64) -> UserId {
     UserId::new(id).unwrap()
@@ -232,6 +234,39 @@ impl Bench {
         self.producer.send(&record).unwrap().await.unwrap();
     }
 
+    pub(super) fn partitions(&self) -> Range<i32> {
+        0..PARTITIONS
+    }
+
+    /// Takes a partition away from whoever reads it, for long.
+    pub(super) async fn steal(&self, partition: i32) {
+        let began = Instant::now();
+        loop {
+            let table = self.store.push_table().await.unwrap();
+            let mut rows = table.partitions.into_iter();
+            let row = rows.find(|row| row.partition == partition).unwrap();
+            if let Some(owner) = row.owner {
+                let released = self.store.push_release(&owner, partition, row.epoch);
+                released.await.unwrap();
+            }
+            let claimed = self.store.push_claim(THIEF, partition, QUICK).await;
+            if claimed.unwrap().is_some() {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{partition} was not to be had");
+        }
+    }
+
+    /// Gives a stolen one back.
+    pub(super) async fn give_back(&self, partition: i32) {
+        let table = self.store.push_table().await.unwrap();
+        let mut rows = table.partitions.into_iter();
+        let row = rows.find(|row| row.partition == partition).unwrap();
+        assert_eq!(row.owner.as_deref(), Some(THIEF));
+        let released = self.store.push_release(THIEF, partition, row.epoch);
+        released.await.unwrap();
+    }
+
     /// Who reads partitions now.
     pub(super) async fn owners(&self) -> BTreeSet<String> {
         let table = self.store.push_table().await.unwrap();
@@ -304,6 +339,26 @@ impl Running {
     /// The requests to whom that were judged so.
     pub(super) fn requests(&self, to: &str, verdict: &str) -> u64 {
         self.metrics.requests(to, verdict)
+    }
+
+    /// Waits until so many partitions were lost.
+    pub(super) async fn lost(&self, n: u64) {
+        let began = Instant::now();
+        while self.metrics.partitions_lost.get() < n {
+            let has = self.metrics.partitions_lost.get();
+            assert!(began.elapsed() < PATIENCE, "{has} of {n} lost");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Waits until nothing waits in memory or is under way.
+    pub(super) async fn idle(&self) {
+        let began = Instant::now();
+        while self.metrics.waiting.get() > 0 {
+            let waiting = self.metrics.waiting.get();
+            assert!(began.elapsed() < PATIENCE, "{waiting} wait");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Devices that were removed.

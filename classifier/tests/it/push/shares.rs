@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Child;
 
 use super::bench::{Bench, PATIENCE, QUICK, SECRET, user};
-use super::hook::Hook;
+use super::hook::{Answer, Hook};
 use super::seqs;
 
 /// Users enough that every partition has some.
@@ -76,4 +76,35 @@ async fn i8_who_reads_a_partition_may_change() {
     for (user, seen) in first {
         assert_eq!(seen, [1, 2, 3, 4], "of {user}");
     }
+}
+
+/// I7: what somebody else has, whatever the reason, is left to them: nothing of it is told or committed
+/// any more, until it is free again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_else_has_is_not_told() {
+    let bench = Bench::new(QUICK).await;
+    bench.hook.always_for(3, Answer::Status(500));
+    bench.put(user(3), 1..=1).await;
+    let running = bench.start().await;
+    bench.hook.asked(3, 1).await;
+    let before = bench.committed().await;
+    for partition in bench.partitions() {
+        bench.steal(partition).await;
+    }
+    running.lost(4).await;
+    // What was under way is let go between two tries, and what comes is not read.
+    running.idle().await;
+    bench.hook.always_for(3, Answer::Status(200));
+    bench.put(user(3), 2..=2).await;
+    bench.put(user(5), 1..=1).await;
+    assert_eq!(bench.owners().await.len(), 1);
+    assert!(bench.hook.requests().iter().all(|one| !one.taken));
+    assert_eq!(bench.committed().await, before);
+    for partition in bench.partitions() {
+        bench.give_back(partition).await;
+    }
+    running.ended("delivered", 3).await;
+    running.stop().await;
+    assert_eq!(bench.committed().await, 3);
+    assert!(bench.owners().await.is_empty());
 }
