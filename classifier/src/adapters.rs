@@ -5,7 +5,7 @@ mod ledger;
 mod redis;
 
 pub use kafka::{KafkaFeed, KafkaLanes, KafkaPublish};
-pub use redis::RedisRoutes;
+pub use redis::{FreshRoutes, RedisRoutes};
 
 use crate::ports::Outside;
 

@@ -56,7 +56,7 @@ use store::{Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::{KafkaPublish, RedisRoutes};
+use crate::adapters::{FreshRoutes, KafkaPublish};
 use crate::serve::measured;
 use crate::settings::Settings;
 use fcm::Fcm;
@@ -165,7 +165,7 @@ pub async fn start(
     let (webhook, fcm) = (webhook.transpose()?, fcm.transpose()?);
 
     let topics = settings.kafka.topics();
-    let routes = RedisRoutes(RouteTable::new(&Redis::connect(&settings.redis)?));
+    let routes = FreshRoutes(RouteTable::new(&Redis::connect(&settings.redis)?));
     let producer = Producer::start(&settings.kafka, "push", MESSAGE_TIMEOUT)?;
     let admin = Admin::connect(&settings.kafka, DEADLINE)?;
     let consumer = Consumer::start(&settings.kafka, "push", "push")?;
