@@ -49,13 +49,14 @@ impl<O: Outside> Context<O> {
         (1..=self.homes).contains(&home.0)
     }
 
-    /// Where users are, as [`Routes::homes`] says: a failure is counted and told here. A route to a home
+    /// Where users are, as [`Routes::homes`] says: a failure is counted here. A route to a home
     /// that does not exist is none, and is counted.
     pub async fn homes_of(&self, users: &[UserId]) -> Whereabouts {
         let mut found = self.routes.homes(users).await;
         if let Some(error) = &found.failure {
             self.metrics.route_failures.inc();
-            tracing::warn!(%error, users = users.len(), "routes were not read");
+            // Told once by who reads them.
+            tracing::debug!(%error, users = users.len(), "routes were not read");
         }
         for (user, homes) in &mut found.known {
             homes.retain(|home| {

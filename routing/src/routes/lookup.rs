@@ -83,7 +83,7 @@ impl RouteTable {
                 Ok(answers) => answers,
                 Err(error) => {
                     if error.is_silence() {
-                        self.away();
+                        self.away(&error);
                     }
                     found.unknown.extend_from_slice(users);
                     found.failure = Some(error);
