@@ -16,7 +16,7 @@ use super::bench::{Bench, until};
 const MESSAGES: usize = 250;
 /// The message before which the gateway is killed.
 const KILLED_AT: usize = 80;
-const WITHIN: Duration = Duration::from_secs(20);
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// A client, and what it has seen of a room.
 struct Watcher {
