@@ -132,6 +132,14 @@ impl Custody {
         self.close();
     }
 
+    /// A session has ended, and its client has received all that was queued for it.
+    pub fn received(&mut self, user: UserId, session: Address) {
+        if let Some(holding) = self.holdings.remove(&(user, session)) {
+            self.rounds.let_go(holding.oldest);
+            self.close();
+        }
+    }
+
     /// Sessions have ended: what they held and no other session of their user holds is orphaned, in
     /// one pass for all of them.
     pub fn ended(&mut self, sessions: &[Holder]) {

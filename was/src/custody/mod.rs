@@ -16,7 +16,7 @@
 //! for each recipient of a record:   wrote(…)  for each session here, or  absent(…)
 //! then for the record:              record(…), or passed(…) when none of it is in custody
 //! about each second:                turn()
-//! from sessions:                    confirm(…), ended(…)
+//! from sessions:                    confirm(…), received(…) or ended(…)
 //! for what nobody here can confirm: take_orphans(…), and handed(…) once acknowledged
 //! to be committed:                  committable()
 //! ```

@@ -118,6 +118,18 @@ fn i8_trap_5_what_ended_sessions_held_is_handed_on() {
     assert_eq!(custody.taken(), []);
 }
 
+/// I8: a session that ended in order left nothing behind, the present round included.
+#[test]
+fn i8_what_was_received_before_the_end_is_done() {
+    let mut custody = custody();
+    custody.one(0, &[(1, 1), (2, 2)]);
+    custody.received(user(1), session(1));
+    assert_eq!(custody.committable(), Some(0));
+    custody.received(user(2), session(2));
+    assert_eq!(custody.committable(), Some(1));
+    assert_eq!((custody.taken(), custody.take_confirmed()), (vec![], 2));
+}
+
 /// What another session of the user holds as well is its duty; what was before it is not.
 #[test]
 fn i8_another_session_of_the_user_holds_what_it_was_written() {

@@ -21,6 +21,8 @@ pub(super) struct Said {
     /// Up to which round sessions have confirmed, and how many records they have dropped as seen.
     pub(super) confirmed: HashMap<Holder, (Round, u64)>,
     pub(super) ended: Vec<Holder>,
+    /// Ended, and their clients have received all.
+    pub(super) parted: Vec<Holder>,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +89,13 @@ impl Confirmations {
         if let Some(said) = &mut self.lock().said {
             said.ended.push(holder);
             self.ended.notify_one();
+        }
+    }
+
+    /// A session has ended, and its client has received all that was queued for it.
+    pub(super) fn parted(&self, holder: Holder) {
+        if let Some(said) = &mut self.lock().said {
+            said.parted.push(holder);
         }
     }
 

@@ -59,6 +59,9 @@ impl Keeping {
             self.custody.confirm(user, session, upto);
             self.seen += seen;
         }
+        for (user, session) in said.parted {
+            self.custody.received(user, session);
+        }
         if !said.ended.is_empty() {
             self.custody.ended(&said.ended);
         }

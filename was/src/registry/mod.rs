@@ -83,13 +83,8 @@ impl Registry {
         sessions.addresses.insert(address, Arc::clone(mailbox));
     }
 
-    /// Takes a session out; what it had not confirmed is handed on (I8).
+    /// Takes a session out: nothing more is queued for it. [`ended`](Self::ended) is to follow.
     pub fn leave(&self, user: UserId, address: Address) {
-        self.take_out(user, address);
-        self.confirmations.ended((user, address));
-    }
-
-    fn take_out(&self, user: UserId, address: Address) {
         let mut sessions = self
             .sessions
             .write()
@@ -100,6 +95,16 @@ impl Registry {
             if slots.is_empty() {
                 sessions.users.remove(&user);
             }
+        }
+    }
+
+    /// A session has left. Unless its client has received `all` that was queued for it, what it had not
+    /// confirmed is handed on (I8).
+    pub fn ended(&self, user: UserId, address: Address, all: bool) {
+        if all {
+            self.confirmations.parted((user, address));
+        } else {
+            self.confirmations.ended((user, address));
         }
     }
 

@@ -123,6 +123,13 @@ impl Bench {
         mailbox
     }
 
+    /// A session ends whose client has not received all.
+    fn end(&self, n: i64, address: u128) {
+        let address = Address::from_u128(address);
+        self.registry.leave(user(n), address);
+        self.registry.ended(user(n), address, false);
+    }
+
     async fn feed(&self, record: Incoming) {
         self.feed.send(record).await.unwrap();
     }
@@ -236,7 +243,7 @@ async fn i8_trap_5_what_an_ended_session_held_is_handed_on() {
     let (_, round) = live(&one).await;
     live(&two).await;
     bench.confirm(1, 1, round).await;
-    bench.registry.leave(user(2), Address::from_u128(2));
+    bench.end(2, 2);
     let (orphans, done) = bench.orphaned().await;
     assert_eq!(orphans, [(2, 7)]);
     assert_eq!(bench.committed().await, 7, "it is only on its way");
@@ -246,7 +253,7 @@ async fn i8_trap_5_what_an_ended_session_held_is_handed_on() {
     bench.feed(event(8, &[1])).await;
     live(&one).await;
     // The gateway stops: its sessions have ended.
-    bench.registry.leave(user(1), Address::from_u128(1));
+    bench.end(1, 1);
     bench.stop.cancel();
     let (orphans, done) = bench.orphaned().await;
     assert_eq!(orphans, [(1, 8)]);
@@ -309,7 +316,7 @@ async fn i9_at_the_bound_it_reads_no_more_and_closes_who_keeps_it_so() {
     let records = came.iter().filter(|item| matches!(item, Item::Live { .. }));
     assert_eq!(records.count(), 2);
     assert!(came.iter().any(|item| matches!(item, Item::Press(_))));
-    bench.registry.leave(user(1), Address::from_u128(1));
+    bench.end(1, 1);
     let (orphans, done) = bench.orphaned().await;
     assert_eq!(orphans, [(1, 7), (1, 8)]);
     done.send(true).unwrap();

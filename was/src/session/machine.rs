@@ -8,6 +8,7 @@ use protocol::{
 };
 
 use super::heartbeat::Heartbeat;
+use super::jitter::jitter;
 use super::message::{Answer, Hello, Input, Now, Output, Writing, Written};
 use super::order::{Order, Rooms};
 use super::refusal::{error, reject};
@@ -55,6 +56,8 @@ pub struct Session {
     audit: Option<u32>,
     retry_at: Option<Instant>,
     errors: u16,
+    /// It is closing, and every record that it took was sent before, or dropped as seen.
+    sent_all: bool,
     /// The jitter's state: injected once, so that the machine has no randomness of its own.
     seed: u64,
 }
@@ -77,6 +80,7 @@ impl Session {
             audit: None,
             retry_at: None,
             errors: 0,
+            sent_all: false,
             seed,
         }
     }
@@ -89,6 +93,11 @@ impl Session {
     /// Its phase.
     pub fn phase(&self) -> &Phase {
         &self.phase
+    }
+
+    /// It is closing, and every record that it took was sent before, or dropped as seen.
+    pub fn has_sent_all(&self) -> bool {
+        self.sent_all
     }
 
     /// When [`Input::Tick`] is due.
@@ -106,6 +115,7 @@ impl Session {
     /// Takes one input and appends what is to be done.
     pub fn step(&mut self, input: Input, now: Now, rules: &Rules, out: &mut Vec<Output>) {
         if matches!(self.phase, Phase::Closing) {
+            self.sent_all &= !matches!(input, Input::Live { .. });
             return;
         }
         match input {
@@ -251,8 +261,9 @@ impl Session {
                 self.phase = Phase::CatchingUp { settle: due };
             }
             _ if why == Writing::Rebuild && written == Written::Failed => {
-                self.rebuild_at =
-                    Some(now.tick + self.jitter(rules.retry_after, 2 * rules.retry_after));
+                self.rebuild_at = Some(
+                    now.tick + jitter(&mut self.seed, rules.retry_after, 2 * rules.retry_after),
+                );
                 return;
             }
             // As at the beginning: what was looked up before is settled once more.
@@ -440,7 +451,8 @@ impl Session {
 
     /// A store can't be reached: the client is told to come back, with jitter.
     fn come_back(&mut self, out: &mut Vec<Output>) {
-        let pause = self.jitter(Duration::from_millis(500), Duration::from_secs(3));
+        let (least, most) = (Duration::from_millis(500), Duration::from_secs(3));
+        let pause = jitter(&mut self.seed, least, most);
         let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         self.bye(CloseCode::TryAgainLater, ms, out);
     }
@@ -456,23 +468,13 @@ impl Session {
 
     fn close(&mut self, code: CloseCode, out: &mut Vec<Output>) {
         self.phase = Phase::Closing;
+        self.sent_all = self.order.oldest_round().is_none();
         self.order = Order::default();
         out.push(Output::Close(code));
     }
 
     fn audit_pause(&mut self, rules: &Rules) -> Duration {
-        self.jitter(rules.audit_least, rules.audit_most)
-    }
-
-    /// Somewhere between the two, by splitmix64 over the seed.
-    fn jitter(&mut self, least: Duration, most: Duration) -> Duration {
-        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.seed;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        let span = u64::try_from(most.saturating_sub(least).as_micros()).unwrap_or(u64::MAX);
-        least + Duration::from_micros(z % span.max(1))
+        jitter(&mut self.seed, rules.audit_least, rules.audit_most)
     }
 }
 

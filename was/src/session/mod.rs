@@ -5,6 +5,7 @@
 //! events can be tried by a test; `crate::socket` carries the outputs out.
 
 mod heartbeat;
+mod jitter;
 mod machine;
 mod message;
 mod order;

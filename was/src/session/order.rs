@@ -48,7 +48,7 @@ pub struct Order {
     /// The oldest round of frames that overflowed, and the query that brings what was in them.
     dropped: Option<(Round, u32)>,
     /// Dropped as already seen since that was asked last.
-    seen: u64,
+    seen: u32,
     /// Rooms whose frames wait, and for which query.
     waiting: Vec<(RoomId, u32)>,
     /// Everything waits until the first answer.
@@ -147,11 +147,11 @@ impl Order {
 
     /// How many live frames were dropped as already seen since this was asked last.
     pub fn take_seen(&mut self) -> u64 {
-        std::mem::take(&mut self.seen)
+        u64::from(std::mem::take(&mut self.seen))
     }
 
     fn drop_seen(&mut self, out: &mut Vec<Output>) {
-        self.seen += 1;
+        self.seen = self.seen.saturating_add(1);
         out.push(Output::Seen);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use protocol::{Address, ClientFrame, CloseCode};
+use protocol::{Address, ClientFrame, CloseCode, UserId};
 use routing::Held;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -28,12 +28,17 @@ const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// How long the close may take, once it is decided.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
+/// What the ping before a close carries.
+const LAST: Bytes = Bytes::from_static(b"last");
+
 /// Why a socket ends.
 enum End {
     /// The client has gone, or the stream failed.
     Gone,
-    /// The session closes it.
+    /// The session closes it; all that it wanted sent before was written.
     Close(CloseCode),
+    /// It is closed with something unwritten.
+    Cut(CloseCode),
 }
 
 /// One served socket.
@@ -58,16 +63,25 @@ pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Socket) {
         gateway,
     };
     let end = served.run(&mut socket).await;
-    served.leave();
+    let left = served.leave();
+    let mut all = false;
     match end {
-        End::Close(code) => {
+        End::Close(code) | End::Cut(code) => {
             served.gateway.observed.close(code);
+            let sent_all = left.as_ref().is_some_and(|left| left.sent_all);
+            let ask = sent_all && matches!(end, End::Close(_)) && is_sound(code);
             // What can't be said in time is not said: the client is told by the end of the stream.
             // Boxed, as whatever is not awaited while the socket is idle: idle sockets are many.
-            let _ = tokio::time::timeout(CLOSE_WITHIN, Box::pin(close(&mut socket, code))).await;
+            let closing = Box::pin(close(&mut socket, code, ask));
+            all = tokio::time::timeout(CLOSE_WITHIN, closing)
+                .await
+                .unwrap_or(false);
         }
         // The answer to a close, if there was one; there is nothing to wait for.
         End::Gone => drop(socket.flush().now_or_never()),
+    }
+    if let Some(Left { user, .. }) = left {
+        served.gateway.registry.ended(user, address, all);
     }
     served.gateway.observed.sockets.dec();
 }
@@ -212,8 +226,8 @@ impl Served {
         tokio::select! {
             biased;
             result = self.write(socket, out) => result.map_err(|_| End::Gone),
-            code = mailbox.ended() => Err(End::Close(code)),
-            () = tokio::time::sleep(WRITE_WITHIN) => Err(End::Close(CloseCode::TooSlow)),
+            code = mailbox.ended() => Err(End::Cut(code)),
+            () = tokio::time::sleep(WRITE_WITHIN) => Err(End::Cut(CloseCode::TooSlow)),
         }
     }
 
@@ -292,21 +306,33 @@ impl Served {
         }
     }
 
-    fn leave(&mut self) {
-        let unwritten = self.mailbox.abandon();
-        if let Some(identity) = self.identity.take() {
-            self.gateway
-                .observed
-                .deliveries
-                .ended
-                .inc_by(unwritten as u64);
-            self.gateway
-                .registry
-                .leave(identity.user, self.session.address());
-            self.gateway.observed.sessions.dec();
-            self.gateway.remove_route(*identity);
+    /// Nothing more comes for the session; none if it was not greeted.
+    fn leave(&mut self) -> Option<Left> {
+        let identity = self.identity.take();
+        let gateway = &self.gateway;
+        if let Some(identity) = &identity {
+            let session = identity.route.session;
+            gateway.registry.leave(identity.user, session);
         }
+        // Only now: until then more was queued.
+        let unwritten = self.mailbox.abandon();
+        let identity = identity?;
+        let user = identity.user;
+        gateway.observed.deliveries.ended.inc_by(unwritten as u64);
+        gateway.observed.sessions.dec();
+        gateway.remove_route(*identity);
+        Some(Left {
+            user,
+            sent_all: unwritten == 0 && self.session.has_sent_all(),
+        })
     }
+}
+
+/// A session that has left the registry.
+struct Left {
+    user: UserId,
+    /// All that was queued for it was written.
+    sent_all: bool,
 }
 
 /// Buffers a frame. Pieces of a large one leave one by one: of what waits for a slow client only a
@@ -322,22 +348,39 @@ async fn feed(socket: &mut Socket, frame: Bytes) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a socket that is closed with this code has nothing wrong with it.
+fn is_sound(code: CloseCode) -> bool {
+    matches!(
+        code,
+        CloseCode::GoingAway | CloseCode::TryAgainLater | CloseCode::Replaced
+    )
+}
+
 /// Sends the close frame and waits for the client's: a stream closed with unread input would be
-/// reset, and the code lost.
-async fn close(socket: &mut Socket, code: CloseCode) {
+/// reset, and the code lost. If asked to, a ping goes before it: true when its pong came, and with it
+/// all that was written.
+async fn close(socket: &mut Socket, code: CloseCode, ask: bool) -> bool {
     let frame = CloseFrame {
         code: WireCode::from(code.code()),
         reason: code.reason().into(),
     };
-    if socket.feed(Message::Close(Some(frame))).await.is_err() {
-        return;
+    if ask && socket.feed(Message::Ping(LAST)).await.is_err() {
+        return false;
     }
+    if socket.feed(Message::Close(Some(frame))).await.is_err() {
+        return false;
+    }
+    let mut heard = false;
     loop {
         match socket.next().await {
+            Ok(Message::Pong(count)) => heard |= ask && count == LAST,
             Ok(_) => {}
-            Err(Error::ConnectionClosed) => return,
+            Err(Error::ConnectionClosed) => return heard,
             // What comes is no WebSocket any more; where it ends it does.
-            Err(_) => return socket.drain().await,
+            Err(_) => {
+                socket.drain().await;
+                return heard;
+            }
         }
     }
 }

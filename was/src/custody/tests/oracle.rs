@@ -12,6 +12,8 @@ enum Op {
     Enter(i64),
     /// So many of the sessions end, from here on.
     End(usize, usize),
+    /// A session ends whose client has received all.
+    Part(usize),
     /// A record for these users, in custody.
     Record(BTreeSet<i64>),
     /// A record without seq.
@@ -29,6 +31,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         3 => (1i64..5).prop_map(Op::Enter),
         1 => (0usize..8, 1usize..4).prop_map(|(at, count)| Op::End(at, count)),
+        1 => (0usize..8).prop_map(Op::Part),
         8 => prop::collection::btree_set(1i64..6, 1..5).prop_map(Op::Record),
         1 => Just(Op::Pass),
         4 => Just(Op::Turn),
@@ -112,7 +115,10 @@ impl World {
         };
         custody.confirm(user(of), super::session(session), upto);
         // The present round can't be confirmed.
-        let upto = upto.min(Round(custody.present().0 - 1));
+        self.received(session, upto.min(Round(custody.present().0 - 1)));
+    }
+
+    fn received(&mut self, session: u128, upto: Round) {
         for delivery in self.deliveries.iter_mut().filter(|d| d.round <= upto) {
             match &mut delivery.state {
                 State::Held(by) if by.contains(&session) => {
@@ -157,6 +163,13 @@ impl World {
                 self.slots.push((*user, self.entered, None));
             }
             &Op::End(at, count) => self.end(custody, at, count),
+            &Op::Part(at) => {
+                if at < self.slots.len() {
+                    let (of, session, _) = self.slots.remove(at);
+                    custody.received(user(of), super::session(session));
+                    self.received(session, custody.present());
+                }
+            }
             Op::Record(to) => self.record(custody, to),
             Op::Pass => {
                 custody.passed(self.next);

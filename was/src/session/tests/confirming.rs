@@ -243,3 +243,25 @@ fn a_later_readers_rounds_are_news() {
     bench.pong();
     assert_eq!(bench.confirmed(), [(1 << 32, 0)]);
 }
+
+/// I8: a session that is closed has sent all, unless something is held, or comes later.
+#[test]
+fn i8_what_is_held_at_the_close_was_not_sent() {
+    for (held, late, sent_all) in [
+        (false, false, true),
+        (true, false, false),
+        (false, true, false),
+    ] {
+        let mut bench = Bench::settled();
+        bench.kept(6, 3);
+        if held {
+            bench.kept(8, 3);
+        }
+        assert!(!bench.session.has_sent_all());
+        bench.put(Input::Drain(100));
+        if late {
+            bench.kept(7, 3);
+        }
+        assert_eq!(bench.session.has_sent_all(), sent_all, "{held} {late}");
+    }
+}
