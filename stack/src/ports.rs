@@ -1,6 +1,10 @@
 //! Free ports on the loopback.
 
-use std::{collections::HashSet, net::TcpListener, sync::Mutex};
+use std::{
+    collections::HashMap,
+    net::{TcpListener, UdpSocket},
+    sync::Mutex,
+};
 
 use rand::RngExt as _;
 
@@ -10,9 +14,12 @@ use crate::error::{Error, Result};
 /// again must find its port as it left it.
 const RANGE: std::ops::Range<u16> = 11_000..32_000;
 
-static GIVEN: Mutex<Option<HashSet<u16>>> = Mutex::new(None);
+/// What this process has been given, each held by a UDP socket on the same number: servers listen by TCP and are not in its
+/// way, other processes that look for a port are, and the kernel lets go of it with this process. Without it, one of the
+/// many processes that start servers at the same time takes now and then what another has chosen and not opened yet.
+static GIVEN: Mutex<Option<HashMap<u16, UdpSocket>>> = Mutex::new(None);
 
-/// A loopback port that nobody listens on and that this process has not been given before.
+/// A loopback port that nobody listens on and that nobody has been given before who still lives.
 #[must_use]
 pub fn free_port() -> u16 {
     let mut given = GIVEN
@@ -20,10 +27,11 @@ pub fn free_port() -> u16 {
         .unwrap_or_else(std::sync::PoisonError::into_inner);
     let given = given.get_or_insert_default();
     loop {
-        // Random, so that two processes that look at the same moment don't find the same one.
         let port = rand::rng().random_range(RANGE);
-        if !given.contains(&port) && is_free(port) {
-            given.insert(port);
+        if let Ok(held) = UdpSocket::bind(("127.0.0.1", port))
+            && is_free(port)
+        {
+            given.insert(port, held);
             return port;
         }
     }
@@ -47,4 +55,17 @@ pub fn claimable(port: u16, name: &str, advice: &str) -> Result<()> {
         name: name.into(),
         advice: advice.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_was_given_is_open_to_its_server_and_to_nobody_who_looks_for_one() {
+        let port = free_port();
+        assert!(is_free(port), "a server can listen there");
+        let other = UdpSocket::bind(("127.0.0.1", port));
+        assert!(other.is_err(), "another process would take it");
+    }
 }
