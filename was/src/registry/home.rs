@@ -15,7 +15,7 @@ use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::keeping::CAPACITY;
+use super::keeping::{CAPACITY, PACE};
 use super::reader::Reader;
 use super::{RETURN_WITHIN, Registry};
 use crate::handover::Handover;
@@ -246,6 +246,7 @@ impl HomeTask {
             observed: Arc::clone(&self.observed),
             bound: self.bound,
             capacity: CAPACITY,
+            pace: PACE,
             may_commit: Box::new(move || match &*serving.state.borrow() {
                 HomeState::Held(now) => {
                     now.incarnation == held.incarnation && now.is_live(since_boot())

@@ -16,10 +16,23 @@ pub(super) const CAPACITY: Capacity = Capacity {
     records: 100_000,
     deliveries: 1_000_000,
 };
-/// How long a round is.
-pub(super) const TURN_EVERY: Duration = Duration::from_millis(500);
-/// How long nothing more fits before those who keep it so are closed.
-const FULL_WITHIN: Duration = Duration::from_secs(5);
+
+/// A reader's times.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// How long a round is.
+    pub(super) turn: Duration,
+    /// How often the offset is committed.
+    pub(super) commit: Duration,
+    /// How long nothing more may fit before those who keep it so are closed.
+    pub(super) full: Duration,
+}
+
+pub(super) const PACE: Pace = Pace {
+    turn: Duration::from_millis(500),
+    commit: Duration::from_secs(2),
+    full: Duration::from_secs(5),
+};
 
 /// What one reader keeps.
 pub(super) struct Keeping {
@@ -28,6 +41,7 @@ pub(super) struct Keeping {
     /// Records that sessions have dropped as seen, in rounds that are not done yet.
     seen: u64,
     full_since: Option<Instant>,
+    full_within: Duration,
     registry: Arc<Registry>,
     observed: Arc<Observed>,
     bound: Bound,
@@ -39,6 +53,7 @@ impl Keeping {
         observed: Arc<Observed>,
         bound: Bound,
         capacity: Capacity,
+        full_within: Duration,
     ) -> Self {
         let first = registry.confirmations.listen();
         Self {
@@ -46,6 +61,7 @@ impl Keeping {
             first,
             seen: 0,
             full_since: None,
+            full_within,
             registry,
             observed,
             bound,
@@ -86,7 +102,7 @@ impl Keeping {
         }
         if !self.custody.is_full() {
             self.full_since = None;
-        } else if self.full_since.get_or_insert_with(Instant::now).elapsed() >= FULL_WITHIN {
+        } else if self.full_since.get_or_insert_with(Instant::now).elapsed() >= self.full_within {
             for (_, session) in self.custody.oldest_holders() {
                 self.registry.end(session, CloseCode::TooSlow, self.bound);
             }

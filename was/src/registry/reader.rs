@@ -11,7 +11,7 @@ use protocol::{Address, CloseCode, DeliveryHeaders, RoomId, Seq, Target, UserId}
 use service::kafka::{FeedError, Incoming, KafkaError, ReadFeed};
 use tokio_util::sync::CancellationToken;
 
-use super::keeping::{Keeping, TURN_EVERY};
+use super::keeping::{Keeping, Pace};
 use super::{Registry, Sessions};
 use crate::custody::{Batch, Capacity, Custody, Orphan, Ticket};
 use crate::metrics::Observed;
@@ -22,8 +22,6 @@ const BATCH: usize = 512;
 /// Orphans handed on together; one batch is under way at a time.
 const TOGETHER: usize = 5_000;
 
-/// How often the offset is committed.
-const COMMIT_EVERY: Duration = Duration::from_secs(2);
 /// How long the last commits may take: what is not committed is read again, and dropped as seen.
 const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last sessions' orphans may take: what is not handed on is not committed, and whoever
@@ -53,6 +51,7 @@ pub(super) struct Reader<F> {
     pub(super) observed: Arc<Observed>,
     pub(super) bound: Bound,
     pub(super) capacity: Capacity,
+    pub(super) pace: Pace,
     /// Asked before each commit: only who still holds the home may commit for it.
     pub(super) may_commit: Box<dyn Fn() -> bool + Send + Sync>,
     pub(super) stop: CancellationToken,
@@ -63,12 +62,18 @@ impl<F: ReadFeed> Reader<F> {
     pub(super) async fn run(mut self) -> Result<(), FeedError> {
         let registry = Arc::clone(&self.registry);
         let observed = Arc::clone(&self.observed);
-        let mut keeping = Keeping::new(registry, observed, self.bound, self.capacity);
+        let mut keeping = Keeping::new(
+            registry,
+            observed,
+            self.bound,
+            self.capacity,
+            self.pace.full,
+        );
         let registry = Arc::clone(&self.registry);
         let mut committed = None;
-        let mut due = tokio::time::interval(COMMIT_EVERY);
+        let mut due = tokio::time::interval(self.pace.commit);
         due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut turn = tokio::time::interval(TURN_EVERY);
+        let mut turn = tokio::time::interval(self.pace.turn);
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // One at a time, and never waited for: it takes seconds when its broker has gone.
         let mut commit: Committing = Fuse::terminated();

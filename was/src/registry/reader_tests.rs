@@ -3,7 +3,7 @@ use service::metrics::Metrics;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::super::keeping::CAPACITY;
+use super::super::keeping::{CAPACITY, Pace};
 use super::*;
 use crate::custody::Round;
 
@@ -12,6 +12,12 @@ const BOUND: Bound = Bound {
     bytes: 1 << 20,
 };
 const PATIENCE: Duration = Duration::from_secs(20);
+
+const QUICK: Pace = Pace {
+    turn: Duration::from_millis(20),
+    commit: Duration::from_millis(100),
+    full: Duration::from_millis(500),
+};
 
 struct Fed(mpsc::Receiver<Incoming>);
 
@@ -102,6 +108,7 @@ impl Bench {
             observed: Arc::clone(&observed),
             bound: BOUND,
             capacity,
+            pace: QUICK,
             may_commit: Box::new(|| true),
             stop: stop.clone(),
         };
@@ -163,7 +170,7 @@ impl Bench {
     async fn confirm(&self, n: i64, address: u128, round: Round) {
         let later = async {
             while self.registry.present() <= round {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(QUICK.turn).await;
             }
         };
         soon("next round", later).await;
@@ -202,7 +209,7 @@ async fn a_commit_under_way_holds_up_nobody() {
         assert_eq!(mailbox.take().unwrap().len(), 1);
     }
     // Another is asked for only when the first has ended.
-    let second = tokio::time::timeout(COMMIT_EVERY * 2, bench.commits.recv()).await;
+    let second = tokio::time::timeout(QUICK.commit * 5, bench.commits.recv()).await;
     assert!(second.is_err(), "{second:?}");
     first.send(()).unwrap();
     let (next, _unanswered) = soon("second commit", bench.commits.recv()).await.unwrap();
