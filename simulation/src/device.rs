@@ -40,6 +40,8 @@ pub struct Device {
     pub greeted: bool,
     /// It was welcomed once at least.
     pub known: bool,
+    /// It never comes back.
+    pub gone: bool,
     /// What is not answered yet.
     pub outbox: Outbox,
     /// The last seq seen, by room.
@@ -56,6 +58,7 @@ impl Device {
             connection: None,
             greeted: false,
             known: false,
+            gone: false,
             outbox: Outbox::new(1_000, RESEND),
             cursors: BTreeMap::new(),
             pause: 0,
@@ -67,7 +70,7 @@ impl Device {
 impl World {
     /// Tries to connect to one of the gateways.
     pub fn connect(&mut self, device: usize) {
-        if self.devices[device].connection.is_some() {
+        if self.devices[device].connection.is_some() || self.devices[device].gone {
             return;
         }
         let n = self.chance.place(self.gateways.len());
@@ -110,6 +113,14 @@ impl World {
         }
     }
 
+    /// The user is away from here on, perhaps without a word: the socket stays half open.
+    pub fn leave(&mut self, device: usize) {
+        let told = self.chance.one_in(4);
+        self.note(format!("device {device} leaves for good, told: {told}"));
+        self.devices[device].gone = true;
+        self.hang_up(device, told);
+    }
+
     fn send_up(&mut self, number: u64, up: Up) {
         let latency = self.chance.between(1, 15);
         let now = self.now;
@@ -147,7 +158,7 @@ impl World {
             }
             // A client that went away without a word answers nothing.
             _ if !listens => {}
-            Down::Ping => self.send_up(number, Up::Heard),
+            Down::Ping(count) => self.send_up(number, Up::Pong(count)),
             Down::Frame(frame) => {
                 if let Some(entry) = entry(&frame) {
                     self.arrives(device, &entry);
@@ -203,8 +214,8 @@ impl World {
                 if code == RejectCode::Unavailable {
                     there.outbox.postpone(id, now, Duration::from_millis(250));
                     self.look_at_outbox(device);
-                } else if there.outbox.settle(id) {
-                    self.truth.rejected.insert(id);
+                } else {
+                    there.outbox.settle(id);
                 }
             }
             ServerFrame::Bye { retry_after_ms, .. } => there.pause = retry_after_ms.min(2_000),

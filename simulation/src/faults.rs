@@ -48,7 +48,10 @@ impl World {
         let room = rooms[self.chance.place(rooms.len())];
         let device = self.chance.place(self.devices.len());
         // Where a device begins in a room is only known once it was told.
-        let known = self.devices.iter().all(|device| device.known);
+        let known = self
+            .devices
+            .iter()
+            .all(|device| device.known || device.gone);
         let (owner, user) = (self.devices[0].user, self.devices[device].user);
         if known && user != owner && self.chance.one_in(12) {
             let kind = match self.chance.one_in(2) {
@@ -57,8 +60,9 @@ impl World {
             };
             return self.command(room, owner, kind);
         }
-        for _ in 0..self.chance.between(1, 4) {
-            self.say(device, room);
+        let count = self.chance.between(1, 4);
+        if !self.devices[device].gone {
+            (0..count).for_each(|_| self.say(device, room));
         }
     }
 

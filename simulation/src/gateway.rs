@@ -1,7 +1,9 @@
 //! A gateway: the real session machine and the real choice of a home; around them, as plain data, what
 //! `was::registry`, `was::routes` and `was::socket` do.
 
+mod hand_on;
 mod home;
+mod reader;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,6 +15,10 @@ use protocol::{
 use routing::decide::View;
 use routing::{Route, Shard};
 use was::session::{Answer, Hello, Input, Output, Query, Rules, Session, Writing, Written};
+
+pub use hand_on::without_value;
+use reader::Reader;
+use was::custody::{Batch, Round, Ticket};
 
 use crate::catch_up::catch_up;
 use crate::frames::seen;
@@ -30,8 +36,14 @@ pub enum Job {
     Beat,
     /// Acts on the table that it read.
     Act(View),
-    /// Reads its home.
+    /// Reads its home, and those that it stewards.
     Read,
+    /// A round of a home's reader ends.
+    Turn(Home, u64),
+    /// Hands on what nobody here can confirm.
+    HandOn(Home, u64, Batch),
+    /// That is acknowledged.
+    Handed(Home, u64, Ticket),
     /// A session's deadline.
     Tick(Address),
     /// What became of a session's route, under which claim.
@@ -79,7 +91,12 @@ pub struct Gateway {
     /// The home held last: the one to take again if Redis has forgotten.
     had: Option<Home>,
     highest: i64,
-    next: usize,
+    /// Who reads which home here.
+    readers: BTreeMap<Home, Reader>,
+    /// Above every round of a reader that has ended.
+    rounds: Round,
+    /// The table of homes as it was read last.
+    view: Option<View>,
     /// Where it is in the partition that all read.
     broadcast: usize,
     /// The markers as it knows them.
@@ -97,7 +114,7 @@ pub fn rules(audits: bool, without: Option<Without>) -> Rules {
     Rules {
         was: "was".to_owned(),
         greet_within: Duration::from_secs(5),
-        ping_every: Duration::from_secs(5),
+        ping_every: Duration::from_secs(2),
         settle_after: match without {
             Some(Without::Settle) => never,
             _ => routing::ROUTE_CACHE + Duration::from_millis(500),
@@ -181,11 +198,15 @@ impl World {
         self.kill_gateway(n);
     }
 
-    /// Lets its reader go back by some records.
+    /// Lets its reader begin anew, some records before where the one before it left off.
     pub fn reread_home(&mut self, n: usize, records: usize) {
-        let next = &mut self.gateways[n].next;
-        *next = next.saturating_sub(records);
-        self.gateway_soon(n, 1, 5, Job::Read);
+        let Some(Held { home, .. }) = self.gateways[n].held else {
+            return;
+        };
+        // Whatever was committed before counts again.
+        let from = self.committed[index(home)];
+        self.stop_reading(n, home);
+        self.begin_reading(n, home, from.saturating_sub(records));
     }
 
     fn gateway_soon(&mut self, n: usize, least: u64, end: u64, job: Job) {
@@ -198,13 +219,16 @@ impl World {
         match job {
             Job::Beat => self.beat(n),
             Job::Act(view) => self.act(n, &view),
-            Job::Read => {
-                self.read_broadcast(n);
-                self.read_home(n);
-            }
+            Job::Read => self.read(n),
+            Job::Turn(home, number) => self.turn(n, home, number),
+            Job::HandOn(home, number, batch) => self.hand_on(n, home, number, batch),
+            Job::Handed(home, number, ticket) => self.handed(n, home, number, ticket),
             Job::Tick(address) => {
                 if let Some(connected) = self.gateways[n].sessions.get_mut(&address) {
                     connected.tick = u64::MAX;
+                    if let Some(present) = self.gateways[n].present() {
+                        self.session(n, address, Input::Turned(present));
+                    }
                     self.session(n, address, Input::Tick);
                 }
             }
@@ -272,7 +296,7 @@ impl World {
                 self.session(n, address, Input::Hello(hello));
             }
             Up::Frame(frame) => self.session(n, address, Input::Frame(frame, Ok(()))),
-            Up::Heard => self.session(n, address, Input::Heard),
+            Up::Pong(count) => self.session(n, address, Input::Pong(count)),
             Up::Gone => self.end_session(n, address),
         }
     }
@@ -315,7 +339,8 @@ impl World {
                 self.send_down(connection, Down::Frame(frame));
             }
             Output::Send(frame) => self.send_down(connection, Down::Frame(frame)),
-            Output::Ping(_) => self.send_down(connection, Down::Ping),
+            Output::Ping(count) => self.send_down(connection, Down::Ping(count)),
+            Output::Confirmed { upto, .. } => self.gateways[n].confirm(user, address, upto),
             Output::Register(_) => connected.registered = true,
             Output::WriteRoute(why) => {
                 let first = why == Writing::First;
@@ -362,6 +387,7 @@ impl World {
         };
         self.send_down(connected.connection, Down::Closed);
         if connected.registered {
+            self.orphan(n, connected.user, address);
             let remove = Server::RemoveRoute(connected.user, connected.device, address);
             self.after(1, 30, Event::Server(remove));
         }

@@ -1,7 +1,8 @@
-//! Everything that decides, run together: sessions, rooms, batches, the cache of routes, who owns what, and the
-//! client's outbox are the programs' own; Kafka, Postgres, Redis, processes and sockets are plain data. Time is
-//! simulated and all chance comes from one seed, so a run is repeated by its seed. After each step I2, I3, I5, I6
-//! and I12 are checked; at the end, when faults are over, everything accepted is with everybody, once, in order.
+//! Everything that decides, run together: sessions, custody, rooms, batches, the cache of routes, who owns and stewards
+//! what, which route is dead, and the client's outbox are the programs' own; Kafka, Postgres, Redis, processes and sockets are plain data. Time is
+//! simulated and all chance comes from one seed, so a run is repeated by its seed. After each step I2, I3, I5, I6, I8
+//! and I12 are checked; at the end, when faults are over, everything accepted is with everybody, once, in order, and
+//! who has gone was told of it.
 //!
 //! | module | what |
 //! | --- | --- |
@@ -14,8 +15,8 @@
 //! | [`truth`] | what is checked |
 //! | [`switches`] | rules that can be taken out |
 //!
-//! Absent on purpose: `pipeline::worker`, `owner` and `registry` themselves, which are played here (they need
-//! tokio's time); pushes, edits, signals, and what concerns people who are not connected (I8).
+//! Absent on purpose: `pipeline::worker`, `owner`, `registry`, `handover` and `push` themselves, which are played here
+//! (they need tokio's tasks and time); edits and signals.
 
 pub mod catch_up;
 pub mod chance;

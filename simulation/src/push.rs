@@ -1,9 +1,12 @@
 //! Whoever tells those who are not connected: waits, looks them up once more, tells. And the check of every
 //! look-up: who is connected is found, or nothing is said about them (trap 10).
 
-use protocol::{PushRecord, UserId};
+use std::collections::BTreeSet;
+
+use protocol::{Home, PushRecord, UserId};
 use routing::Route;
 
+use crate::gateway::without_value;
 use crate::world::{Event, Server, World};
 
 /// How long a push waits, in ms.
@@ -17,19 +20,44 @@ impl World {
         self.after(WAIT, WAIT + 100, Event::Server(Server::Push(record)));
     }
 
-    /// A record of `chat-push` has waited.
+    /// A record of `chat-push` has waited. Who is connected is sent to his homes once more.
     pub fn push_due(&mut self, record: PushRecord) {
-        match self.routes_of(record.user) {
-            None => self.after(200, 700, Event::Server(Server::Push(record))),
-            Some(routes) if routes.is_empty() => {
-                let PushRecord {
-                    user, room, seq, ..
-                } = record;
-                self.note(format!("user {user} is told of {room}:{seq}"));
-                self.truth.told.insert((user, room, seq));
-            }
-            Some(_) => {}
+        let PushRecord {
+            user, room, seq, ..
+        } = record;
+        let routes = self.routes_of(user);
+        let (Some(routes), true) = (routes, self.away.kafka <= self.now) else {
+            return self.after(200, 700, Event::Server(Server::Push(record)));
+        };
+        let homes: BTreeSet<Home> = routes.iter().map(|route| route.home).collect();
+        if homes.is_empty()
+            && self.truth.concerns(user, room, seq)
+            && self.truth.told.insert((user, room, seq))
+        {
+            self.note(format!("user {user} is told of {room}:{seq}"));
         }
+        for home in homes {
+            self.publish(without_value(home, room, seq, vec![user]));
+        }
+    }
+
+    /// I8: whoever an event concerns has seen it or was told of it.
+    pub fn everybody_was_told(&self) -> Result<(), String> {
+        for (room, log) in self.truth.rooms.iter().filter(|_| !self.forgets) {
+            for event in &log.events {
+                let members = log.members_at(event.seq);
+                let concerned = members.iter().filter(|user| **user != event.from);
+                for user in concerned {
+                    let mut devices = self.devices.iter().filter(|there| there.user == *user);
+                    let seen = devices.any(|there| there.cursors.get(room) >= Some(&event.seq));
+                    if !seen && !self.truth.told.contains(&(*user, *room, event.seq)) {
+                        let seq = event.seq;
+                        return Err(format!("I8: user {user} was never told of {room}:{seq}"));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The routes of a user as they stand now; `None`: nothing is known.

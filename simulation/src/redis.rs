@@ -69,6 +69,11 @@ impl Redis {
                 lease.until = now + LEASE;
             }
         }
+        self.view(homes, now)
+    }
+
+    /// The table of `homes` homes.
+    pub fn view(&self, homes: i32, now: u64) -> View {
         let slots = (1..=homes).map(Home).map(|home| {
             let lease = self.homes.get(&home);
             Slot {

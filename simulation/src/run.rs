@@ -120,6 +120,10 @@ fn begin(world: &mut World) {
         world.devices.push(Device::new(*user));
         world.after(300, 3_000, Event::Connect(device));
     }
+    // Mostly one user goes away and stays away: pushes are all that is left to tell of what comes (I8).
+    if !world.chance.one_in(4) {
+        world.after(4_000, 16_000, Event::Leave(DEVICES.len() - 1));
+    }
     let rooms: Vec<RoomId> = (1..=ROOMS).filter_map(|n| RoomId::new(n).ok()).collect();
     world.found_rooms(&rooms, &users);
     world.after(500, 1_000, Event::Talk);
@@ -127,9 +131,10 @@ fn begin(world: &mut World) {
 }
 
 /// Everything accepted is stored or was refused; everything stored is with everybody who may see it; nobody
-/// waits for an answer; who owns what has come to rest (I7).
+/// waits for an answer; who was away was told of everything (I8); who owns what has come to rest (I7).
 fn at_rest(world: &World) -> Result<(), String> {
-    for (n, device) in world.devices.iter().enumerate() {
+    let here = world.devices.iter().enumerate();
+    for (n, device) in here.filter(|(_, device)| !device.gone) {
         if !device.greeted {
             return Err(format!("device {n} is not connected"));
         }
@@ -161,7 +166,7 @@ fn at_rest(world: &World) -> Result<(), String> {
         }
     }
     for id in &world.truth.accepted {
-        if !world.truth.is_stored(*id) && !world.truth.rejected.contains(id) {
+        if !world.truth.is_stored(*id) && !world.truth.refused.contains(id) {
             return Err(format!("I1: {id} was accepted and is nowhere"));
         }
     }
@@ -171,6 +176,7 @@ fn at_rest(world: &World) -> Result<(), String> {
             return Err(format!("I1: room {room} was not filled again"));
         }
     }
+    world.everybody_was_told()?;
     if tables.owners().iter().any(Option::is_none) {
         return Err("a lane has no owner".to_owned());
     }

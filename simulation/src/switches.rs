@@ -15,4 +15,10 @@ pub enum Without {
     Grace,
     /// A shard of routes is believed as soon as it has a marker again (trap 10).
     GoodFrom,
+    /// What nobody at a home can confirm is forgotten (trap 5).
+    HandOn,
+    /// What a session drops as seen already belongs to no round.
+    SeenRounds,
+    /// A home's reader begins at the end (trap 7).
+    FixedStart,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use protocol::{Command, MessageId, RoomId, Seq, UserId};
+use protocol::{Command, Home, MessageId, RoomId, Seq, UserId};
 use store::Batch;
 
 use crate::postgres::{Stay, StoredLog};
@@ -18,6 +18,11 @@ pub struct Seen {
     pub id: MessageId,
 }
 
+/// An event, for one of its recipients.
+pub type Delivery = (UserId, RoomId, Seq);
+/// A record: its home, and which it is there.
+pub type Place = (Home, usize);
+
 /// All that was ever committed, accepted and told.
 #[derive(Debug, Default)]
 pub struct Truth {
@@ -29,10 +34,12 @@ pub struct Truth {
     decided: BTreeMap<RoomId, i64>,
     /// What clients were told that Kafka has.
     pub accepted: BTreeSet<MessageId>,
-    /// What clients were told that it is not, for good.
-    pub rejected: BTreeSet<MessageId>,
+    /// What was decided not to be taken, for good: whoever is here was told.
+    pub refused: BTreeSet<MessageId>,
+    /// What was handed on by a home's reader: to which places in homes, or (none) to who pushes.
+    pub handed: BTreeMap<Delivery, BTreeSet<Option<Place>>>,
     /// Who was told of which event by a push.
-    pub told: BTreeSet<(UserId, RoomId, Seq)>,
+    pub told: BTreeSet<Delivery>,
 }
 
 impl Truth {
@@ -144,9 +151,17 @@ impl Truth {
         later.find(|seq| self.may_see(user, room, *seq))
     }
 
-    fn may_see(&self, user: UserId, room: RoomId, seq: Seq) -> bool {
+    /// Whether `user` may see an event of a room.
+    pub fn may_see(&self, user: UserId, room: RoomId, seq: Seq) -> bool {
         let members = self.rooms.get(&room).map(|log| log.members_at(seq));
         members.is_some_and(|members| members.contains(&user))
+    }
+
+    /// Whether a push may tell `user` of an event: of others' alone, and of what he may see.
+    pub fn concerns(&self, user: UserId, room: RoomId, seq: Seq) -> bool {
+        let events = self.rooms.get(&room).map(|log| &log.events);
+        let event = events.and_then(|events| events.iter().find(|event| event.seq == seq));
+        event.is_some_and(|event| event.from != user) && self.may_see(user, room, seq)
     }
 
     /// Whether an id is stored.

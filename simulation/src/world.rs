@@ -37,6 +37,8 @@ pub enum Event {
     Talk,
     /// A device tries to connect.
     Connect(usize),
+    /// A device is left behind for good.
+    Leave(usize),
     /// A device looks at its outbox.
     Outbox(usize),
     /// Something reaches the client's end of a connection.
@@ -56,8 +58,8 @@ pub enum Event {
 pub enum Down {
     /// A frame.
     Frame(Bytes),
-    /// A ping.
-    Ping,
+    /// A ping, and its count.
+    Ping(u64),
     /// The end of the connection.
     Closed,
 }
@@ -67,8 +69,8 @@ pub enum Down {
 pub enum Up {
     /// A frame.
     Frame(ClientFrame),
-    /// A pong.
-    Heard,
+    /// A pong, and its ping's count.
+    Pong(u64),
     /// The end of the connection.
     Gone,
 }
@@ -344,6 +346,7 @@ impl World {
             Event::Fault => self.fault(),
             Event::Talk => self.talk(),
             Event::Connect(device) => self.connect(device),
+            Event::Leave(device) => self.leave(device),
             Event::Outbox(device) => self.outbox(device),
             Event::Down(connection, down) => self.down(connection, down),
             Event::Up(connection, up) => self.up(connection, up),

@@ -6,7 +6,7 @@ use classifier::pipeline::decide::{Basis, Decided, Step, decide_batch};
 use classifier::pipeline::fetch::{Ask, LaneState, fetch};
 use classifier::pipeline::record::Received;
 use classifier::room::Rules;
-use protocol::{Event as Stored, Lane, RejectCode, ServerFrame};
+use protocol::{Event as Stored, Lane, MessageId, RejectCode, ServerFrame};
 use store::{AppendError, Batch, LaneAdvance};
 
 use super::{Committed, Held, Job, LEASE, TOPIC, UnderWay, at_once, name};
@@ -97,8 +97,9 @@ impl World {
             let decided = decide_batch(&work.records, basis);
             if decided.unsure.is_empty() {
                 let told = never_refused(&self.postgres.tables(), &decided.steps);
-                if told.is_err() {
-                    return self.check(told);
+                match told {
+                    Ok(refused) => self.truth.refused.extend(refused),
+                    Err(told) => return self.check(Err(told)),
                 }
                 break decided;
             }
@@ -257,17 +258,20 @@ fn batch(owner: String, decided: &Decided, held: &BTreeMap<Lane, Held>) -> Batch
     }
 }
 
-/// Trap 1: what is stored when a batch is decided is not called rejected for good by it.
-fn never_refused(tables: &Tables, steps: &[Step]) -> Result<(), String> {
+/// What is called rejected for good. Trap 1: nothing that is stored when a batch is decided.
+fn never_refused(tables: &Tables, steps: &[Step]) -> Result<Vec<MessageId>, String> {
+    let mut refused = Vec::new();
     for step in steps {
         let Step::Send(record) = step else { continue };
         let frame = record.payload.as_deref().unwrap_or_default();
         if let Ok(ServerFrame::Rejected { id, code, .. }) = serde_json::from_slice(frame)
             && code != RejectCode::Unavailable
-            && tables.is_stored(id)
         {
-            return Err(format!("I2: {id} is stored and called {}", code.as_str()));
+            if tables.is_stored(id) {
+                return Err(format!("I2: {id} is stored and called {}", code.as_str()));
+            }
+            refused.push(id);
         }
     }
-    Ok(())
+    Ok(refused)
 }

@@ -1,16 +1,15 @@
-//! The home: kept as `routing::keeper` does it, read as `was::registry` does.
+//! The home, kept as `routing::keeper` does it; and the markers, looked at as `was::healing` does.
 
 use std::time::Duration;
 
-use classifier::ports::Outgoing;
-use protocol::{Address, CloseCode, DeliveryHeaders, Home, Target, UserId};
+use protocol::{Address, Home, UserId};
 use routing::Shard;
 use routing::decide::{Action, Me, View, Want, decide, decide_in_grace, is_former};
 use was::session::Input;
 
 use super::{BEAT, Gateway, HOMELESS, Held, Job, index};
 use crate::redis::{LEASE, gateway_name};
-use crate::world::{BROADCAST, Event, HOMES, Server, World};
+use crate::world::{BROADCAST, HOMES, World};
 
 impl World {
     pub(super) fn beat(&mut self, n: usize) {
@@ -21,6 +20,7 @@ impl World {
         let held = self.gateways[n].held;
         let incarnation = held.map_or(0, |held| held.incarnation);
         let view = self.redis.heartbeat(n, incarnation, HOMES, self.now);
+        self.gateways[n].view = Some(view.clone());
         let name = gateway_name(n);
         if let Some(held) = held {
             let mut slots = view.table.slots.iter();
@@ -30,18 +30,16 @@ impl World {
                     && !slot.ttl_left.is_zero()
             });
             if mine {
-                let next = self.gateways[n].next;
                 self.gateways[n].held = Some(Held {
                     until: self.now + LEASE,
                     ..held
                 });
-                if let Some(committed) = self.committed.get_mut(index(held.home)) {
-                    *committed = next;
-                }
+                self.commit_home(n, held.home);
             } else {
                 self.lose_home(n);
             }
         }
+        self.steward(n);
         self.look_at_markers(n);
         self.gateway_soon(n, 1, 50, Job::Act(view));
     }
@@ -71,6 +69,9 @@ impl World {
 
     pub(super) fn lose_home(&mut self, n: usize) {
         self.note(format!("{} has lost its home", gateway_name(n)));
+        if let Some(held) = self.gateways[n].held {
+            self.stop_reading(n, held.home);
+        }
         self.gateways[n].held = None;
         self.gateway_soon(n, HOMELESS, HOMELESS + 1, Job::SendAway);
     }
@@ -135,14 +136,15 @@ impl World {
             let gateway = &mut self.gateways[n];
             gateway.highest = gateway.highest.max(incarnation);
             gateway.had = Some(home);
-            gateway.next = next;
             let held = Held {
                 home,
                 incarnation,
                 until: self.now + LEASE,
             };
-            gateway.held = Some(held);
-            self.gateway_soon(n, 1, 10, Job::Read);
+            // It may have been its steward.
+            self.stop_reading(n, home);
+            self.gateways[n].held = Some(held);
+            self.begin_reading(n, home, next);
             self.rebuild(n, held);
         }
     }
@@ -173,81 +175,10 @@ impl World {
     /// A new record of a home is there.
     pub fn wake_reader(&mut self, home: Home) {
         for n in 0..self.gateways.len() {
-            let hers = self.gateways[n].held.is_some_and(|held| held.home == home);
+            let hers = self.gateways[n].readers.contains_key(&home);
             if hers || home == BROADCAST {
                 self.gateway_soon(n, 1, 8, Job::Read);
             }
-        }
-    }
-
-    /// What came to the partition that every gateway reads; of that nothing is committed.
-    pub(super) fn read_broadcast(&mut self, n: usize) {
-        while let Some(record) = self.homes[0].get(self.gateways[n].broadcast).cloned() {
-            self.gateways[n].broadcast += 1;
-            self.dispatch(n, None, record);
-        }
-    }
-
-    pub(super) fn read_home(&mut self, n: usize) {
-        while let Some(held) = self.gateways[n].held {
-            let next = self.gateways[n].next;
-            let Some(record) = self
-                .homes
-                .get(index(held.home))
-                .and_then(|log| log.get(next))
-            else {
-                return;
-            };
-            let record = record.clone();
-            self.gateways[n].next = next + 1;
-            self.dispatch(n, Some(held), record);
-        }
-    }
-
-    fn dispatch(&mut self, n: usize, held: Option<Held>, record: Outgoing) {
-        let headers = record
-            .headers
-            .iter()
-            .map(|(name, value)| (*name, &value[..]));
-        let Ok(headers) = DeliveryHeaders::decode(headers) else {
-            return self.check(Err("a record of a home can't be read".to_owned()));
-        };
-        let frame = record.payload.unwrap_or_default();
-        match headers.target {
-            Target::Session(address) if frame.starts_with(br#"{"type":"evict""#) => {
-                self.session(n, address, Input::End(CloseCode::Replaced));
-            }
-            Target::Session(address) => self.session(n, address, Input::Direct(frame)),
-            Target::Users(users) => {
-                let (Some(room), Some(seq)) = (headers.room, headers.seq) else {
-                    return;
-                };
-                for user in users {
-                    let sessions = self.gateways[n].sessions.iter();
-                    let here = sessions.filter(|(_, s)| s.user == user && s.registered);
-                    let here: Vec<Address> = here.map(|(address, _)| *address).collect();
-                    if let (true, Some(held)) = (here.is_empty(), held) {
-                        self.prune(n, held, user);
-                    }
-                    for address in here {
-                        let frame = frame.clone();
-                        self.session(n, address, Input::Live { room, seq, frame });
-                    }
-                }
-            }
-        }
-    }
-
-    /// Routes to here of sessions that are not here.
-    pub(super) fn prune(&mut self, n: usize, held: Held, user: UserId) {
-        let mut dead = self.redis.routes(user);
-        dead.retain(|route| {
-            route.home == held.home
-                && route.incarnation <= held.incarnation
-                && !self.gateways[n].sessions.contains_key(&route.session)
-        });
-        if !dead.is_empty() && self.away.redis <= self.now {
-            self.after(1, 100, Event::Server(Server::Prune(user, dead)));
         }
     }
 }

@@ -385,14 +385,14 @@ fn i4_i5_whole_in_every_order_of_events() {
     assert!(checker.is_done() && checker.unique_state_count() > 100_000);
 }
 
-/// The shortest order of events that needs the rule has so many steps.
+/// Some order of events needs the rule, in so many steps at most.
 fn is_missed(without: Without, steps: usize) {
     let found = HasDiscoveries::AllOf(BTreeSet::from(["whole"]));
     let checker = model(Some(without)).checker().finish_when(found);
     let checker = checker.spawn_bfs().join();
     let lost = checker.discovery("whole").expect("no order needs it");
     let order = lost.into_actions();
-    assert_eq!(order.len(), steps, "{order:?}");
+    assert!(order.len() <= steps, "{order:?}");
 }
 
 #[test]
