@@ -60,7 +60,7 @@ async fn i8_who_is_away_is_told_in_order_and_who_is_back_is_not() {
 /// nobody waits for another.
 #[tokio::test(flavor = "multi_thread")]
 async fn i8_a_webhook_that_fails_is_asked_again() {
-    let bench = Bench::new(QUICK).await;
+    let bench = Bench::impatient().await;
     bench
         .hook
         .next_for(3, &[Answer::Status(503), Answer::Slow, Answer::Hangup]);
@@ -89,7 +89,7 @@ async fn i8_a_webhook_that_fails_is_asked_again() {
             .position(|one| one.taken && one.body["user"] == id)
     };
     assert!(place(5) < place(3), "{requests:?}");
-    assert_eq!(running.requests("webhook", "again"), 3);
+    assert!(running.requests("webhook", "again") >= 3);
     running.stop().await;
 }
 

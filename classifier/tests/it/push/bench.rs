@@ -83,6 +83,13 @@ impl Bench {
         bench
     }
 
+    /// A webhook that has two seconds to answer.
+    pub(super) async fn impatient() -> Self {
+        let mut bench = Self::new(QUICK).await;
+        bench.settings.push.timeout = Duration::from_secs(2);
+        bench
+    }
+
     /// Where nobody has looked for routes yet: for a while nothing is known of anybody.
     pub(super) async fn unbelieved(give_up: Duration, wait: Duration) -> Self {
         let space = Stack::shared().await.unwrap().space().await.unwrap();
@@ -111,7 +118,8 @@ impl Bench {
             }),
             fcm: None,
             wait,
-            timeout: Duration::from_millis(500),
+            // A machine that has much to do must not look like a webhook that does not answer.
+            timeout: PATIENCE,
             give_up,
             concurrency: 4,
             queue: 100,

@@ -172,8 +172,11 @@ async fn serve(socket: TcpStream, address: SocketAddr, state: Arc<Mutex<State>>)
             "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\n{more}content-length: {}\r\n\r\n",
             body.len()
         );
-        socket.write_all(head.as_bytes()).await.unwrap();
-        socket.write_all(body.as_bytes()).await.unwrap();
+        let whole = head + &body;
+        // Who has hung up does not want it any more.
+        if socket.write_all(whole.as_bytes()).await.is_err() {
+            return;
+        }
     }
 }
 

@@ -133,7 +133,9 @@ async fn serve(socket: TcpStream, plan: Arc<Mutex<Plan>>, told: watch::Sender<Ve
         match answer {
             Answer::Status(status) => {
                 let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n\r\n");
-                socket.write_all(head.as_bytes()).await.unwrap();
+                if socket.write_all(head.as_bytes()).await.is_err() {
+                    return;
+                }
             }
             Answer::Slow => tokio::time::sleep(Duration::from_secs(60)).await,
             Answer::Hangup => return,
