@@ -47,6 +47,9 @@ pub struct Feed {
     consumer: Arc<Shared>,
     topic: Arc<str>,
     partition: i32,
+    /// Why there will be nothing more. Kafka's client says it once, and the one who hears it may only
+    /// have been looking for what else is there.
+    ended: Option<FeedError>,
 }
 
 /// What a feed shares with its consumer.
@@ -72,6 +75,7 @@ impl Feed {
             consumer,
             topic,
             partition,
+            ended: None,
         }
     }
 
@@ -80,15 +84,25 @@ impl Feed {
         self.partition
     }
 
-    /// The next record, if one is here; never waits.
+    /// The next record, if one is here; never waits. That there will be none any more is told by each
+    /// call from then on.
     pub fn try_recv(&mut self) -> Result<Option<Incoming>, FeedError> {
         if self.state.removed.load(Ordering::Acquire) {
             return Err(FeedError::Removed);
         }
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
         match self.queue.poll(std::time::Duration::ZERO) {
             None => Ok(None),
             Some(Ok(message)) => Ok(Some(Incoming::copied(&message))),
-            Some(Err(error)) => Err(FeedError::from_native(&error)),
+            Some(Err(error)) => {
+                let error = FeedError::from_native(&error);
+                if matches!(error, FeedError::OutOfRange | FeedError::Gone) {
+                    self.ended = Some(error.clone());
+                }
+                Err(error)
+            }
         }
     }
 

@@ -181,6 +181,8 @@ async fn an_offset_out_of_range_is_told_and_never_jumped_over() {
     assert_eq!(text(&next(&mut right).await), "one");
     let told = tokio::time::timeout(PATIENCE, wrong.recv()).await.unwrap();
     assert_eq!(told, Err(FeedError::OutOfRange));
+    // Who only looked for more has not swallowed it.
+    assert_eq!(wrong.try_recv(), Err(FeedError::OutOfRange));
     drop(wrong);
     let marks = consumer.watermarks(&topic, 0, PATIENCE).await.unwrap();
     let start = start_offset(Some(5_000), marks);
