@@ -13,7 +13,7 @@ use crate::push::PushSettings;
 pub const KEYS: &[Key] = &[
     Key::bare(
         "classifier.name",
-        "name that it owns lanes under; each process its own [default: HOSTNAME-PID]",
+        "name that it owns lanes, or partitions of chat-push, under; each process its own [default: HOSTNAME-PID]",
     ),
     Key::new(
         "classifier.workers",
