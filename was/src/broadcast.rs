@@ -19,6 +19,8 @@ use crate::socket::{Bound, Item};
 const PARTITION: i32 = 0;
 /// How long Kafka may take to say where it ends, before it is asked again.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a fetch waits when there is nothing, which is nearly always: what comes ends the wait.
+pub const FETCH_WAIT: Duration = Duration::from_millis(500);
 /// Between two attempts to read it.
 const AGAIN: Duration = Duration::from_millis(500);
 

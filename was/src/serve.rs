@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authority;
-use crate::broadcast::Broadcast;
+use crate::broadcast::{self, Broadcast};
 use crate::catchup::catch_up;
 use crate::commands::Commands;
 use crate::drain::Stop;
@@ -168,7 +168,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     lifecycle.spawn("healing", healing.run());
     lifecycle.spawn("stewards", stewards.run());
     let broadcast = Broadcast {
-        consumer: Consumer::start(&settings.kafka, "was", name)?,
+        consumer: Consumer::start_waiting(
+            &settings.kafka,
+            "was",
+            &format!("{name}-broadcast"),
+            broadcast::FETCH_WAIT,
+        )?,
         topics: topics.clone(),
         registry: Arc::clone(&registry),
         observed: Arc::clone(&observed),
