@@ -76,7 +76,7 @@ impl World {
         let classifier = self.chance.place(self.classifiers.len());
         let device = self.chance.place(self.devices.len());
         let long = self.now + self.chance.between(50, 4_000);
-        match self.chance.between(0, 15) {
+        match self.chance.between(0, 16) {
             0 if self.gateways[gateway].life.up => {
                 self.note(format!("{} is killed", gateway_name(gateway)));
                 self.kill_gateway(gateway);
@@ -143,6 +143,11 @@ impl World {
             12 if self.forgets => {
                 let tables = Box::new(self.postgres.tables().clone());
                 self.after(20, 400, Event::Server(Server::Restore(tables)));
+            }
+            // Routes that were lost so are found by the audit alone.
+            13 if self.audits => {
+                let copy = Box::new(self.redis.clone());
+                self.after(20, 1_000, Event::Server(Server::FailOver(copy)));
             }
             _ => {
                 let told = self.chance.one_in(2);

@@ -37,6 +37,8 @@ pub struct Redis {
     grace_until: u64,
     /// When its memory was lost last, in ms.
     pub emptied: Option<u64>,
+    /// When an older copy took over last, in ms.
+    pub failed_over: Option<u64>,
     /// What only mutations switch on: a shard with a new marker is believed, and no grace runs.
     believes_new: bool,
     graceless: bool,

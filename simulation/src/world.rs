@@ -96,8 +96,8 @@ pub enum Server {
     Push(PushRecord),
     /// Postgres goes on without its last commits.
     Restore(Box<Tables>),
-    /// A server that was away is back.
-    Back,
+    /// Redis goes on with an older copy of its memory.
+    FailOver(Box<Redis>),
 }
 
 /// Whether a process runs, and which run of it.
@@ -423,7 +423,11 @@ impl World {
                 *there = *tables;
                 there.now = now;
             }
-            Server::Back => {}
+            Server::FailOver(copy) => {
+                self.note("redis: an older copy takes over".to_owned());
+                self.redis = *copy;
+                self.redis.failed_over = Some(self.now);
+            }
         }
     }
 }

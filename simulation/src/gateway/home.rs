@@ -149,11 +149,11 @@ impl World {
         }
     }
 
-    /// I6: nobody else who lives holds the home, but for a lease after Redis has lost its memory; and
-    /// never when it was taken by one that had not held it before (trap 9).
+    /// I6: nobody else who lives holds the home, but for a lease after Redis has forgotten claims; and
+    /// when it has forgotten all, never by one that had not held the home before (trap 9).
     fn only_holder(&mut self, n: usize, home: Home, incarnation: i64, newcomer: bool) {
-        let emptied = self.redis.emptied.is_some_and(|at| self.now < at + LEASE);
-        let excused = emptied && !newcomer;
+        let lately = |at: Option<u64>| at.is_some_and(|at| self.now < at + LEASE);
+        let excused = lately(self.redis.emptied) && !newcomer || lately(self.redis.failed_over);
         let mut others = self
             .gateways
             .iter()

@@ -59,7 +59,7 @@ fn i4_the_settle_is_missed() {
 
 #[test]
 fn trap15_the_check_of_applied_is_missed() {
-    is_missed(Without::Applied, 39, "I2");
+    is_missed(Without::Applied, 70, "I2");
 }
 
 #[test]
@@ -69,17 +69,17 @@ fn trap4_routing_again_is_missed() {
 
 #[test]
 fn trap_6_compare_and_delete_is_missed() {
-    is_missed(Without::Compare, 0, "trap 10");
+    is_missed(Without::Compare, 15, "trap 10");
 }
 
 #[test]
 fn trap_9_the_grace_is_missed() {
-    is_missed(Without::Grace, 22, "I6");
+    is_missed(Without::Grace, 15, "I6");
 }
 
 #[test]
 fn trap_10_good_from_is_missed() {
-    is_missed(Without::GoodFrom, 0, "trap 10");
+    is_missed(Without::GoodFrom, 11, "trap 10");
 }
 
 /// I8, trap 5.
@@ -90,10 +90,10 @@ fn i8_trap_5_handing_on_is_missed() {
 
 #[test]
 fn i8_rounds_of_what_was_seen_are_missed() {
-    is_missed(Without::SeenRounds, 1, "I8");
+    is_missed(Without::SeenRounds, 6, "I8");
 }
 
 #[test]
 fn i8_trap_7_the_fixed_start_is_missed() {
-    is_missed(Without::FixedStart, 3, "I8");
+    is_missed(Without::FixedStart, 1, "I8");
 }
