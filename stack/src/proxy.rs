@@ -96,9 +96,10 @@ impl Proxy {
     }
 
     /// Resets the connections of the next `count` clients that ask something, in the middle of it: in turn before the
-    /// server has all of it, and when it has answered, with the answer withheld.
+    /// server has all of it, and when it has answered, with the answer withheld. What is left of an earlier count is
+    /// forgotten; with 0 nobody is reset any more.
     pub fn tear(&self, count: usize) {
-        self.line.to_tear.fetch_add(count, Relaxed);
+        self.line.to_tear.store(count, Relaxed);
     }
 
     /// How many were torn so far.

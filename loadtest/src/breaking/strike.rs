@@ -190,13 +190,18 @@ impl<'a> Harm<'a> {
 
     /// One connection of each after the other: whoever asks Postgres something next.
     async fn tear(&self, lasting: Duration) {
+        let tear = |count| {
+            for cable in self.system.stack.cables() {
+                cable.postgres().tear(count);
+            }
+        };
         let end = Instant::now() + lasting;
         while Instant::now() < end {
-            for cable in self.system.stack.cables() {
-                cable.postgres().tear(1);
-            }
+            tear(1);
             sleep(TEAR_EVERY).await;
         }
+        // Who has asked nothing for a while is not to be reset after the fault.
+        tear(0);
     }
 
     async fn ended(&mut self, server: &Server) -> anyhow::Result<()> {
