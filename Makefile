@@ -44,7 +44,7 @@ test: fmt clippy doc build ## Formatting, lints, documentation and all tests on 
 	$(STACK) test -- cargo test --locked --workspace
 
 # A quiet machine, please: everything shares its processors with what is measured.
-bench: install ## Repeats the measurements of docs/performance.md (some 8 minutes)
+bench: install ## Repeats the measurements of docs/performance.md (some ten minutes)
 	@cargo build --release --locked --workspace --bins
 	@$(TARGET)/release/loadtest bench
 
