@@ -1,8 +1,8 @@
 //! Everything that decides, run together: sessions, custody, rooms, batches, the cache of routes, who owns and stewards
-//! what, which route is dead, and the client's outbox are the programs' own; Kafka, Postgres, Redis, processes and sockets are plain data. Time is
-//! simulated and all chance comes from one seed, so a run is repeated by its seed. After each step I2, I3, I5, I6, I8
-//! and I12 are checked; at the end, when faults are over, everything accepted is with everybody, once, in order, and
-//! who has gone was told of it.
+//! what, which route is dead, and the client's outbox are the programs' own; Kafka, Postgres, Redis, processes and
+//! sockets are plain data. Time is simulated and all chance comes from one seed, so a run is repeated by its seed. After
+//! each step I2, I3, I5, I6, I8 and I12 are checked; at the end, when faults are over, everything accepted is with
+//! everybody, once, in order, and who has gone was told of it.
 //!
 //! | module | what |
 //! | --- | --- |
