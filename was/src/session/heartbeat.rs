@@ -12,14 +12,16 @@ use crate::custody::Round;
 const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 /// So many pings without a pong, and the client is gone when the next is due.
 const UNANSWERED: usize = 2;
+/// While too much is in custody, so long without a pong and the client is gone.
+const PRESSED_WITHIN: Duration = Duration::from_secs(3);
 
 /// What is known of one client's life. Rounds are bounds: what is said is said of those before them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Heartbeat {
     due: Instant,
     sent: u64,
-    /// Pings without a pong yet: their counts, and what their pongs confirm.
-    unanswered: Vec<(u64, Round)>,
+    /// Pings without a pong yet: their counts, what their pongs confirm, and when they went out.
+    unanswered: Vec<(u64, Round, Instant)>,
     /// All that was queued before this round was taken from the mailbox.
     turned: Round,
     /// Nothing came yet of this round or a later one.
@@ -67,6 +69,12 @@ impl Heartbeat {
         self.is_unconfirmed() && self.unanswered.is_empty()
     }
 
+    /// Whether a pong is overdue that others wait for.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        let first = self.unanswered.first();
+        self.is_unconfirmed() && first.is_some_and(|(.., at)| now >= *at + PRESSED_WITHIN)
+    }
+
     /// A ping goes out: its count, or none when those before were not answered. `held` is the oldest
     /// round of which something waits here; `every` the pace while nothing is unconfirmed.
     pub(super) fn ping(
@@ -80,7 +88,7 @@ impl Heartbeat {
         }
         self.sent += 1;
         let before = held.map_or(self.turned, |held| held.min(self.turned));
-        self.unanswered.push((self.sent, before));
+        self.unanswered.push((self.sent, before, now));
         let pause = if self.is_unconfirmed() {
             every.min(CONFIRM_EVERY)
         } else {
@@ -93,7 +101,7 @@ impl Heartbeat {
     /// A pong came: up to which round all is confirmed, if that is news.
     pub(super) fn pong(&mut self, count: u64) -> Option<Round> {
         let at = self.unanswered.iter().position(|ping| ping.0 == count)?;
-        let (_, before) = self.unanswered.drain(..=at).next_back()?;
+        let (_, before, _) = self.unanswered.drain(..=at).next_back()?;
         if self.unanswered.is_empty() {
             // Most sockets are idle most of the time.
             self.unanswered = Vec::new();

@@ -127,7 +127,9 @@ impl Session {
             Input::Turned(present) => self.heartbeat.turned(present),
             Input::Press(present) => {
                 self.heartbeat.turned(present);
-                if self.heartbeat.is_pressed() {
+                if self.heartbeat.is_late(now.tick) {
+                    self.close(CloseCode::HeartbeatLost, out);
+                } else if self.heartbeat.is_pressed() {
                     self.ping(now, rules, out);
                 }
             }

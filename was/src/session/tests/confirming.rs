@@ -127,6 +127,29 @@ fn pings_come_sooner_while_something_is_unconfirmed() {
     assert_eq!(bench.confirmed(), [(18, 0)]);
 }
 
+/// I9: while too much is in custody, nobody waits half a minute for a client that has gone; one that
+/// answers is asked for as long as it takes, also while something is held.
+#[test]
+fn i9_who_is_pressed_answers_soon() {
+    let mut bench = Bench::settled();
+    bench.kept(6, 3);
+    bench.kept(8, 4);
+    let half = Duration::from_millis(500);
+    for present in 5..25 {
+        bench.put(Input::Press(Round(present)));
+        bench.wait(half);
+        bench.pong();
+    }
+    assert_eq!(bench.closed(), None);
+    bench.put(Input::Press(Round(25)));
+    for present in 26..32 {
+        assert_eq!(bench.closed(), None);
+        bench.wait(half);
+        bench.put(Input::Press(Round(present)));
+    }
+    assert_eq!(bench.closed(), Some(CloseCode::HeartbeatLost));
+}
+
 /// I8: what is held until a hole was read is not confirmed, though it was taken long ago.
 #[test]
 fn i8_what_is_held_is_not_confirmed() {
@@ -213,7 +236,7 @@ fn i5_a_record_without_a_frame_does_not_hide_a_hole() {
     assert_eq!(bench.queries(), [3, 4]);
     bench.answer(4, vec![answer(1, 6, 8, &[7, 8])]);
     assert_eq!(bench.delivered(), ["1:6", "1:7", "1:8"]);
-    assert_eq!(bench.queries(), [3, 4], "absent after the read is absent");
+    assert_eq!(bench.queries(), [3, 4], "not there after the read");
     bench.kept(9, 1);
     assert_eq!(bench.delivered().last().unwrap(), "1:9");
 }
