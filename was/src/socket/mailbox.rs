@@ -3,14 +3,21 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{CloseCode, MessageId, RoomId, Seq};
 use routing::Held;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::custody::Round;
 use crate::session::{Answer, Input, Written};
+
+/// How long a write may go on that is under way when its session is told to end.
+const LEAVE_WITHIN: Duration = Duration::from_secs(1);
+/// So many presses that nobody took, one each round, and the task is blocked in a write: three seconds.
+const PRESSES: u8 = 6;
 
 /// One thing for a session's task.
 #[derive(Debug)]
@@ -117,8 +124,19 @@ struct Waiting {
     items: VecDeque<Item>,
     frames: usize,
     bytes: usize,
+    /// Closed, whatever it is doing; nothing more is taken.
     ended: Option<CloseCode>,
+    /// Told to close: it says so to its client, unless that has to be waited for.
+    leaving: Option<CloseCode>,
+    presses: u8,
     gone: bool,
+}
+
+impl Waiting {
+    fn end(&mut self, code: CloseCode) {
+        self.ended = Some(code);
+        self.items = VecDeque::new();
+    }
 }
 
 /// A session's mailbox: many push, one task takes.
@@ -143,8 +161,7 @@ impl Mailbox {
         let weight = item.weight();
         if item.counts() {
             if waiting.frames >= bound.frames || waiting.bytes + weight > bound.bytes {
-                waiting.ended = Some(CloseCode::TooSlow);
-                waiting.items = VecDeque::new();
+                waiting.end(CloseCode::TooSlow);
                 drop(waiting);
                 self.bell.notify_one();
                 return Pushed::Full;
@@ -152,7 +169,21 @@ impl Mailbox {
             waiting.frames += 1;
             waiting.bytes += weight;
         }
-        let ring = waiting.items.is_empty();
+        let mut ring = waiting.items.is_empty();
+        match &item {
+            Item::End(code) => waiting.leaving = Some(*code),
+            Item::Drain(_) => waiting.leaving = Some(CloseCode::GoingAway),
+            Item::Press(_) => waiting.presses += 1,
+            _ => {}
+        }
+        ring |= waiting.leaving.is_some();
+        // It has been slow already: nothing is waited for.
+        if waiting.leaving == Some(CloseCode::TooSlow) || waiting.presses >= PRESSES {
+            waiting.end(CloseCode::TooSlow);
+            drop(waiting);
+            self.bell.notify_one();
+            return Pushed::Queued;
+        }
         waiting.items.push_back(item);
         drop(waiting);
         if ring {
@@ -169,6 +200,7 @@ impl Mailbox {
         }
         waiting.frames = 0;
         waiting.bytes = 0;
+        waiting.presses = 0;
         Ok(std::mem::take(&mut waiting.items))
     }
 
@@ -194,12 +226,24 @@ impl Mailbox {
 
     /// Waits until the session is ended from outside: what a blocked write is given up for.
     pub async fn ended(&self) -> CloseCode {
+        let mut patience = None;
         loop {
-            let ended = self.lock().ended;
-            if let Some(code) = ended {
+            let (ended, leaving) = {
+                let waiting = self.lock();
+                (waiting.ended, waiting.leaving)
+            };
+            let Some(code) = ended.or(leaving) else {
+                self.bell.notified().await;
+                continue;
+            };
+            if ended.is_some() {
                 return code;
             }
-            self.bell.notified().await;
+            let until = *patience.get_or_insert_with(|| Instant::now() + LEAVE_WITHIN);
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return code,
+                () = self.bell.notified() => {}
+            }
         }
     }
 
@@ -257,6 +301,56 @@ mod tests {
         }
         assert_eq!(mailbox.take().unwrap().len(), 100);
         assert_eq!(mailbox.push(frame(60), BOUND), Pushed::Queued);
+    }
+
+    /// I9: who is to be closed as too slow is not waited for, also while its task is blocked in a write;
+    /// what it had not taken counts as unwritten.
+    #[tokio::test]
+    async fn i9_a_blocked_task_is_ended_at_once() {
+        let mailbox = Mailbox::default();
+        mailbox.push(frame(1), BOUND);
+        mailbox.push(Item::End(CloseCode::TooSlow), BOUND);
+        let ended = tokio::time::timeout(LEAVE_WITHIN / 2, mailbox.ended()).await;
+        assert_eq!(ended, Ok(CloseCode::TooSlow));
+        assert_eq!(mailbox.abandon(), 1);
+    }
+
+    /// Who is sent away is told so, behind what was queued before; a write that is blocked has little
+    /// time left for that.
+    #[tokio::test]
+    async fn who_is_sent_away_is_told_unless_it_blocks() {
+        for (item, code) in [
+            (Item::End(CloseCode::Replaced), CloseCode::Replaced),
+            (Item::Drain(5), CloseCode::GoingAway),
+        ] {
+            let mailbox = Mailbox::default();
+            let begun = Instant::now();
+            let (ended, ()) = tokio::join!(mailbox.ended(), async {
+                tokio::task::yield_now().await;
+                mailbox.push(frame(1), BOUND);
+                mailbox.push(item, BOUND);
+                assert_eq!(mailbox.take().unwrap().len(), 2);
+            });
+            assert_eq!(ended, code);
+            assert!(begun.elapsed() >= LEAVE_WITHIN, "not at once");
+        }
+    }
+
+    /// I9: a task that takes no press is blocked in a write; one that takes them may get many.
+    #[test]
+    fn i9_who_takes_no_press_is_ended() {
+        let mailbox = Mailbox::default();
+        let press = |mailbox: &Mailbox, count| {
+            for n in 0..count {
+                mailbox.push(Item::Press(Round(n)), BOUND);
+            }
+        };
+        for _ in 0..3 {
+            press(&mailbox, u64::from(PRESSES) - 1);
+            assert!(mailbox.take().is_ok());
+        }
+        press(&mailbox, u64::from(PRESSES));
+        assert_eq!(mailbox.take().unwrap_err(), CloseCode::TooSlow);
     }
 
     #[tokio::test]

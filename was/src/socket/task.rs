@@ -63,13 +63,19 @@ pub(super) async fn serve(gateway: Arc<Gateway>, mut socket: Socket) {
         gateway,
     };
     let end = served.run(&mut socket).await;
-    let left = served.leave();
+    let mut left = served.leave();
+    let ask = match end {
+        End::Close(code) => is_sound(code) && left.as_ref().is_some_and(|left| left.sent_all),
+        End::Cut(_) | End::Gone => false,
+    };
+    // What the close can't confirm is handed on while it goes on.
+    if !ask && let Some(Left { user, .. }) = left.take() {
+        served.gateway.registry.ended(user, address, false);
+    }
     let mut all = false;
     match end {
         End::Close(code) | End::Cut(code) => {
             served.gateway.observed.close(code);
-            let sent_all = left.as_ref().is_some_and(|left| left.sent_all);
-            let ask = sent_all && matches!(end, End::Close(_)) && is_sound(code);
             // What can't be said in time is not said: the client is told by the end of the stream.
             // Boxed, as whatever is not awaited while the socket is idle: idle sockets are many.
             let closing = Box::pin(close(&mut socket, code, ask));
@@ -222,7 +228,7 @@ impl Served {
     async fn carry(&mut self, socket: &mut Socket) -> Result<Option<CloseCode>, End> {
         let mailbox = Arc::clone(&self.mailbox);
         let out = std::mem::take(&mut self.out);
-        // A write that blocks is given up for when the mailbox overflows meanwhile.
+        // A write that blocks is given up for when the session is ended from outside meanwhile.
         tokio::select! {
             biased;
             result = self.write(socket, out) => result.map_err(|_| End::Gone),
