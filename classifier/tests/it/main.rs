@@ -10,3 +10,4 @@
 mod played;
 mod push;
 mod servers;
+mod settings;

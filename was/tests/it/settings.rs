@@ -2,6 +2,9 @@
 
 use std::process::{Command, Output};
 
+use service::kafka::KafkaSettings;
+use service::settings::{AdminSettings, LogSettings};
+
 fn check(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let Output {
         status,
@@ -69,4 +72,24 @@ fn every_mistake_is_named_at_once() {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
     assert!(!text.contains("short"), "{text}");
+}
+
+/// Each stands in the documents, with its default.
+#[test]
+fn every_setting_is_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let keys = [
+        was::settings::KEYS,
+        KafkaSettings::KEYS,
+        AdminSettings::KEYS,
+        LogSettings::KEYS,
+    ];
+    for key in keys.into_iter().flatten() {
+        let row = match key.default.filter(|text| !text.is_empty()) {
+            Some(default) => format!("| `{}` | `{default}` |", key.name),
+            None => format!("| `{}` |", key.name),
+        };
+        assert!(text.contains(&row), "{row} is not in {path}");
+    }
 }
