@@ -4,7 +4,7 @@ use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
-/// What a webhook may ask for at most.
+/// What a webhook or FCM may ask for at most.
 const LONGEST_ASKED: Duration = Duration::from_secs(60);
 
 /// One delivery's tries.

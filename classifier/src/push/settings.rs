@@ -43,19 +43,31 @@ pub const KEYS: &[Key] = &[
         "3s",
         "how long somebody may take to come back before being pushed",
     ),
-    Key::new("push.timeout", "10s", "how long a request may take"),
+    Key::new(
+        "push.timeout",
+        "10s",
+        "how long a request may take: to the webhook, to FCM, or for access to FCM",
+    ),
     Key::new(
         "push.give_up",
         "10m",
         "how long a push is tried before it goes to chat-dlq",
     ),
-    Key::new("push.concurrency", "16", "users who are told at once"),
+    Key::new(
+        "push.concurrency",
+        "16",
+        "users who are told at once, each by the webhook and all devices",
+    ),
     Key::new(
         "push.queue",
         "10000",
         "pushes that may wait in memory; more wait in Kafka",
     ),
-    Key::new("push.batch", "50", "the most pushes in one delivery"),
+    Key::new(
+        "push.batch",
+        "50",
+        "the most pushes of one user that are told together",
+    ),
 ];
 
 /// How people who are not connected are told.
@@ -67,15 +79,15 @@ pub struct PushSettings {
     pub fcm: Option<FcmSettings>,
     /// From the record's time to the last look at the routes.
     pub wait: Duration,
-    /// Of one request.
+    /// Of one request: to the webhook, to FCM, or for access to FCM.
     pub timeout: Duration,
     /// From the first try of a push to the end of the last one.
     pub give_up: Duration,
-    /// Users told at once.
+    /// Users told at once, each by the webhook and all devices.
     pub concurrency: usize,
     /// Pushes in memory.
     pub queue: usize,
-    /// Pushes in one delivery.
+    /// Pushes of one user told together.
     pub batch: usize,
 }
 
