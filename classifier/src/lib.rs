@@ -7,10 +7,10 @@
 //! | [`pipeline`] | from a lane to the homes |
 //! | [`owner`] | which lanes are this process's |
 //! | [`signals`] | typing and read marks |
-//! | [`push`] | tells people who are not connected, through a webhook |
+//! | [`push`] | tells people who are not connected, through a webhook or FCM |
 //! | [`operator`], [`subcommands`] | what an operator asks from the command line |
 //! | [`ports`], [`adapters`] | Kafka, Postgres and Redis behind narrow traits, and the real ones |
-//! | [`settings`], [`setup`], [`serve`] | the program |
+//! | [`settings`], [`metrics`], [`setup`], [`serve`] | the program |
 
 pub mod adapters;
 pub mod metrics;

@@ -301,7 +301,8 @@ fn ordinal_home(name: &str) -> Option<Home> {
     ordinal.checked_add(1).map(Home)
 }
 
-/// An error and what it came from, on one line.
+/// An error and what it came from, on one line: as `service::lifecycle::chain`, which this crate must
+/// not know.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -12,8 +12,10 @@
 //! | [`catchup`] | the one catch-up routine, its queries shared |
 //! | [`routes`], [`commands`] | into Redis, into Kafka |
 //! | [`healing`] | notices routes that Redis has lost |
+//! | `gateway` | what every socket and request shares |
 //! | [`rest`] | the API under `/v1` |
 //! | [`auth`], [`rate`] | who may, and how fast |
+//! | [`settings`], [`metrics`] | what it is told, what it counts |
 //! | [`serve`] | puts it together |
 //! | [`drain`] | takes it apart again, in order |
 //!

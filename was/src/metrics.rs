@@ -53,7 +53,7 @@ pub struct Observed {
     pub records: IntCounter,
     /// Records read from the broadcast partition.
     pub broadcasts: IntCounter,
-    /// Records of the home that can't be read.
+    /// Records of the home and of stewarded ones, and broadcasts, that can't be read.
     pub unreadable: IntCounter,
     /// Answers to sessions and requests that are not here any more.
     pub unclaimed: IntCounter,
@@ -89,7 +89,7 @@ pub struct Observed {
     pub catch_up_seconds: Histogram,
     /// Catch-up queries that failed.
     pub catch_up_errors: IntCounter,
-    /// Commits of the home's offset that failed.
+    /// Commits of the offset of the home, or of a stewarded one, that failed.
     pub commit_errors: IntCounter,
     /// Send to acknowledgement by Kafka.
     pub produce_seconds: Histogram,
@@ -156,7 +156,7 @@ impl Observed {
             ),
             unreadable: metrics.counter(
                 "was_home_unreadable_total",
-                "Records of the home, and broadcasts, that can't be read.",
+                "Records of the home and of stewarded ones, and broadcasts, that can't be read.",
             ),
             unclaimed: metrics.counter(
                 "was_answers_unclaimed_total",
@@ -229,7 +229,7 @@ impl Observed {
                 .counter("was_catch_up_errors_total", "Catch-up queries that failed."),
             commit_errors: metrics.counter(
                 "was_commit_errors_total",
-                "Commits of the home's offset that failed.",
+                "Commits of the offset of the home, or of a stewarded one, that failed.",
             ),
             produce_seconds: metrics.histogram(
                 "was_produce_seconds",

@@ -63,7 +63,11 @@ pub const KEYS: &[Key] = &[
         "5s",
         "how long a socket may be open without a hello",
     ),
-    Key::new("was.ping_every", "25s", "how often a socket is pinged"),
+    Key::new(
+        "was.ping_every",
+        "25s",
+        "how often a socket is pinged at least; each 10s while something is unconfirmed",
+    ),
     Key::new(
         "was.audit_least",
         "60s",

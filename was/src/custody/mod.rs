@@ -6,7 +6,7 @@
 //! confirmed it by a pong, or when it was handed on: to the home of another session of its user, or
 //! to a push. Until then the offset stays behind its record, so that the next reader finds it.
 //!
-//! Counting is by *rounds*: spans of offsets of about a second. A session holds the oldest round
+//! Counting is by *rounds*: spans of offsets of half a second. A session holds the oldest round
 //! that it has not confirmed, and with it all that was queued for it since; a round is done when no
 //! session and no orphan holds it or an earlier one. So a delivery costs nothing to a session that
 //! was written to in the round before, and a pong costs one step however much it confirms. When a
@@ -15,7 +15,7 @@
 //! ```text
 //! for each recipient of a record:   wrote(…)  for each session here, or  absent(…)
 //! then for the record:              record(…), or passed(…) when none of it is in custody
-//! about each second:                turn()
+//! each half second:                 turn()
 //! from sessions:                    confirm(…), received(…) or ended(…)
 //! for what nobody here can confirm: take_orphans(…), and handed(…) once acknowledged
 //! to be committed:                  committable()

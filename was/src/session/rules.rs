@@ -11,7 +11,8 @@ pub struct Rules {
     pub was: String,
     /// How long a socket may be open without a `hello`.
     pub greet_within: Duration,
-    /// A ping goes out this often; no frame at all between two pings closes the socket.
+    /// A ping goes out at least this often, each 10 s while something is unconfirmed; two that are not
+    /// answered when the next is due close the socket.
     pub ping_every: Duration,
     /// When, after the route was acknowledged, the settling query is asked: the bound of the
     /// route cache and a margin (I4).
