@@ -6,7 +6,7 @@
 //! | `tenure` | one of them, from its claim to its release; commits what is done |
 //! | `reader` | waits, looks the routes up once more, hands on |
 //! | `connected` | reminds the homes of those who have come back; pure |
-//! | `notices` | what a push says |
+//! | `notices` | what a push says, at the time when it is told |
 //! | `queues` | what waits for each user, and whose turn it is; pure |
 //! | `sender` | one delivery of a user at a time, given up after a while |
 //! | `tries`, `patience` | tries, and the pauses between them |
@@ -181,7 +181,7 @@ pub async fn start(
     let (to, from) = mpsc::channel(HANDED_ON);
     let ground = Ground {
         name: settings.name.clone(),
-        store,
+        store: store.clone(),
         consumer,
         routes,
         homes: i32::try_from(settings.homes).unwrap_or(i32::MAX),
@@ -192,6 +192,7 @@ pub async fn start(
     let owner = Owner::new(ground, count, to, ready);
     lifecycle.spawn("push-owner", owner.run(stop.clone()));
     let sender = Sender {
+        store,
         webhook,
         fcm,
         shared,

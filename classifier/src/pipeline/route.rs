@@ -123,7 +123,10 @@ pub fn deliver(event: &Event, recipients: &[UserId], homes: &Whereabouts) -> Vec
         let is_sender = *user == event.from;
         match homes.of(*user) {
             Some([]) if is_sender => {}
-            Some([]) => records.push(push(&PushRecord::absent(*user, event))),
+            Some([]) => {
+                let absent = PushRecord::absent(*user, event.room, event.seq);
+                records.push(push(&absent));
+            }
             Some(homes) => {
                 for home in homes {
                     by_home.entry(*home).or_default().push(*user);
@@ -132,12 +135,8 @@ pub fn deliver(event: &Event, recipients: &[UserId], homes: &Whereabouts) -> Vec
             None => {
                 unknown.push(*user);
                 if !is_sender {
-                    // Its text is at hand: nobody has to read it again.
-                    let absent = PushRecord::absent(*user, event);
-                    records.push(push(&PushRecord {
-                        check: true,
-                        ..absent
-                    }));
+                    let check = PushRecord::check(*user, event.room, event.seq);
+                    records.push(push(&check));
                 }
             }
         }

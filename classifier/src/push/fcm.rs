@@ -23,6 +23,7 @@ use store::{Device, Store};
 
 pub use credentials::CredentialsError;
 
+use super::notices::Notices;
 use super::settings::FcmSettings;
 use super::told::{Fate, Told};
 use super::tries::{End, Tries};
@@ -84,14 +85,19 @@ impl Fcm {
     /// Tells a user's devices: the fate of each push, in order.
     pub(super) async fn tell(
         &self,
-        told: &[&Told],
+        told: &[Option<Told>],
+        notices: &Notices<'_>,
         tries: &Tries<'_>,
     ) -> Result<Vec<Fate>, Stopped> {
         let devices = self.devices(tries).await?;
         let fates = devices
             .iter()
-            .map(|device| self.tell_one(device, told, tries));
-        let mut whole = vec![Fate::Nowhere; told.len()];
+            .map(|device| self.tell_one(device, told.to_vec(), notices, tries));
+        let nowhere = told.iter().map(|one| match one {
+            Some(_) => Fate::Nowhere,
+            None => Fate::Nothing,
+        });
+        let mut whole: Vec<Fate> = nowhere.collect();
         for fates in join_all(fates).await {
             for (whole, fate) in whole.iter_mut().zip(fates?) {
                 *whole = fate.max(*whole);
@@ -103,17 +109,29 @@ impl Fcm {
     async fn tell_one(
         &self,
         device: &Device,
-        told: &[&Told],
+        mut told: Vec<Option<Told>>,
+        notices: &Notices<'_>,
         tries: &Tries<'_>,
     ) -> Result<Vec<Fate>, Stopped> {
         let mut fates = Vec::with_capacity(told.len());
-        for one in told {
-            let send = || self.send(device, one);
-            let (fate, rest) = match tries.insist(To::Fcm, send).await? {
-                End::Taken => (Fate::Delivered, None),
-                End::Refused => (Fate::GivenUp, None),
-                End::Tired => (Fate::GivenUp, Some(Fate::GivenUp)),
-                End::Gone => {
+        while fates.len() < told.len() {
+            let mut trying = tries.begin(To::Fcm);
+            let end = loop {
+                let Some(one) = &told[fates.len()] else {
+                    break None;
+                };
+                match trying.attempt(self.send(device, one)).await? {
+                    Some(end) => break Some(end),
+                    // What comes next has waited as long.
+                    None => told = notices.now().await?,
+                }
+            };
+            let (fate, rest) = match end {
+                None => (Fate::Nothing, None),
+                Some(End::Taken) => (Fate::Delivered, None),
+                Some(End::Refused) => (Fate::GivenUp, None),
+                Some(End::Tired) => (Fate::GivenUp, Some(Fate::GivenUp)),
+                Some(End::Gone) => {
                     self.remove(device, tries).await;
                     (Fate::Nowhere, Some(Fate::Nowhere))
                 }

@@ -1,61 +1,34 @@
-//! What pushes say: read from Postgres where the record does not have it, with the senders' names.
+//! What pushes say: read from Postgres each time they are told, with the senders' names. A message may
+//! be edited or deleted while its push waits, or while whoever is told does not take it.
 
 use std::collections::{BTreeSet, HashMap};
 
-use protocol::{Notice, PushRecord, UserId};
+use protocol::{PushRecord, UserId};
 use service::lifecycle::chain;
-use store::{Store, StoreError, Wanted};
+use store::{Notice, Store, StoreError, Wanted};
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::PushMetrics;
 use super::told::Told;
 use crate::pipeline::backoff::{Backoff, Stopped};
 
-/// Who knows messages and users: Postgres, or a test.
-pub(super) trait Messages: Send + Sync {
-    /// As [`Store::notices`].
-    fn notices(
-        &self,
-        wanted: &[Wanted],
-    ) -> impl Future<Output = Result<HashMap<Wanted, Notice>, StoreError>> + Send;
-
-    /// As [`Store::names`].
-    fn names(
-        &self,
-        users: &[UserId],
-    ) -> impl Future<Output = Result<HashMap<UserId, String>, StoreError>> + Send;
-}
-
-impl Messages for Store {
-    async fn notices(&self, wanted: &[Wanted]) -> Result<HashMap<Wanted, Notice>, StoreError> {
-        Self::notices(self, wanted).await
-    }
-
-    async fn names(&self, users: &[UserId]) -> Result<HashMap<UserId, String>, StoreError> {
-        Self::names(self, users).await
-    }
-}
-
-/// Reads what pushes say.
-pub(super) struct Notices<'a, M> {
-    pub(super) messages: &'a M,
+/// Reads what these pushes say.
+pub(super) struct Notices<'a> {
+    pub(super) records: Vec<&'a PushRecord>,
+    pub(super) store: &'a Store,
     pub(super) metrics: &'a PushMetrics,
+    /// Cancelled when they are not this process's to tell any more.
     pub(super) over: &'a CancellationToken,
 }
 
-impl<M: Messages> Notices<'_, M> {
-    /// What each of these pushes says, in order; none where there is nothing to tell: the message is
+impl Notices<'_> {
+    /// What each of them says now, in order; none where there is nothing to tell: the message is
     /// gone, the user's own (I8), or of a room that the user was not in (I12). Postgres away: asked
     /// again until it is back.
-    pub(super) async fn of(&self, pushes: &[&PushRecord]) -> Result<Vec<Option<Told>>, Stopped> {
-        let wanted: Vec<Wanted> = pushes
-            .iter()
-            .filter(|push| push.notice.is_none())
-            .map(|push| (push.user, push.room, push.seq))
-            .collect();
+    pub(super) async fn now(&self) -> Result<Vec<Option<Told>>, Stopped> {
         let mut backoff = Backoff::default();
         loop {
-            match self.read(&wanted, pushes).await {
+            match self.read().await {
                 Ok(told) => return Ok(told),
                 Err(error) => {
                     self.metrics.store_failures.inc();
@@ -66,38 +39,30 @@ impl<M: Messages> Notices<'_, M> {
         }
     }
 
-    async fn read(
-        &self,
-        wanted: &[Wanted],
-        pushes: &[&PushRecord],
-    ) -> Result<Vec<Option<Told>>, StoreError> {
-        let read: HashMap<Wanted, Notice> = match wanted {
-            [] => HashMap::new(),
-            wanted => self.messages.notices(wanted).await?,
-        };
-        let notices: Vec<Option<&Notice>> = pushes
-            .iter()
-            .map(|push| {
-                let wanted = (push.user, push.room, push.seq);
-                push.notice.as_ref().or_else(|| read.get(&wanted))
-            })
-            .collect();
-        let senders: BTreeSet<UserId> = notices.iter().flatten().map(|one| one.sender).collect();
+    async fn read(&self) -> Result<Vec<Option<Told>>, StoreError> {
+        let wanted: Vec<Wanted> = self.records.iter().map(|record| which(record)).collect();
+        let notices = self.store.notices(&wanted).await?;
+        let senders: BTreeSet<UserId> = notices.values().map(|one| one.sender).collect();
         let names = match senders.is_empty() {
             true => HashMap::new(),
             false => {
                 let senders: Vec<UserId> = senders.into_iter().collect();
-                self.messages.names(&senders).await?
+                self.store.names(&senders).await?
             }
         };
-        let told = pushes.iter().zip(notices).map(|(push, notice)| {
-            notice.map(|notice| Told {
-                room: push.room,
-                seq: push.seq,
+        let told = self.records.iter().map(|record| {
+            let notice: &Notice = notices.get(&which(record))?;
+            Some(Told {
+                room: record.room,
+                seq: record.seq,
                 notice: notice.clone(),
                 sender_name: names.get(&notice.sender).cloned().unwrap_or_default(),
             })
         });
         Ok(told.collect())
     }
+}
+
+fn which(record: &PushRecord) -> Wanted {
+    (record.user, record.room, record.seq)
 }

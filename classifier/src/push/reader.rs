@@ -8,12 +8,10 @@ use std::time::Duration;
 use protocol::{DlqReason, Home, PushRecord, UserId};
 use service::clock::Clock;
 use service::kafka::{FeedError, Incoming, ReadFeed};
-use store::Store;
 use tokio::sync::mpsc;
 
 use super::connected::reminders;
 use super::done::Partition;
-use super::notices::{Messages, Notices};
 use super::shared::Shared;
 use super::tenure::Ground;
 use super::told::Item;
@@ -28,10 +26,9 @@ const MOST_UNKNOWN: usize = 4 * TOGETHER;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The reader of one partition.
-pub(super) struct Reader<'a, F, M, R, P> {
+pub(super) struct Reader<'a, F, R, P> {
     feed: F,
     partition: &'a Arc<Partition>,
-    messages: &'a M,
     routes: &'a R,
     homes: i32,
     shared: &'a Shared<P>,
@@ -53,7 +50,7 @@ struct Push {
 /// Where those users are of whom it is known; nowhere: no home.
 type Whereabouts = HashMap<UserId, Vec<Home>>;
 
-impl<'a, F, R, P> Reader<'a, F, Store, R, P> {
+impl<'a, F, R, P> Reader<'a, F, R, P> {
     pub(super) fn new(
         ground: &'a Ground<R, P>,
         feed: F,
@@ -63,7 +60,6 @@ impl<'a, F, R, P> Reader<'a, F, Store, R, P> {
         Self {
             feed,
             partition,
-            messages: &ground.store,
             routes: &ground.routes,
             homes: ground.homes,
             shared: &ground.shared,
@@ -76,7 +72,7 @@ impl<'a, F, R, P> Reader<'a, F, Store, R, P> {
     }
 }
 
-impl<F: ReadFeed, M: Messages, R: Routes, P: Publish> Reader<'_, F, M, R, P> {
+impl<F: ReadFeed, R: Routes, P: Publish> Reader<'_, F, R, P> {
     /// Reads until it is dropped, the partition can't be read any more, or nobody tells any more.
     /// Whatever is dropped here is not done, and is read again.
     pub(super) async fn run(mut self) -> Result<(), FeedError> {
@@ -201,25 +197,14 @@ impl<F: ReadFeed, M: Messages, R: Routes, P: Publish> Reader<'_, F, M, R, P> {
     }
 
     async fn tell(&self, absent: Vec<Push>) -> Result<(), Stopped> {
-        let notices = Notices {
-            messages: self.messages,
-            metrics: &self.shared.metrics,
-            over: &self.partition.over,
-        };
-        let records: Vec<&PushRecord> = absent.iter().map(|push| &push.record).collect();
-        let told = notices.of(&records).await?;
-        for (Push { record, raw }, told) in absent.into_iter().zip(told) {
-            let Some(told) = told else {
-                self.end(&raw, "nothing");
-                continue;
-            };
-            let partition = Arc::clone(self.partition);
+        for Push { record, raw } in absent {
+            let (user, partition) = (record.user, Arc::clone(self.partition));
             let item = Item {
-                told,
+                record,
                 raw,
                 partition,
             };
-            let sent = self.to.send((record.user, item)).await;
+            let sent = self.to.send((user, item)).await;
             sent.map_err(|_gone| Stopped)?;
         }
         Ok(())

@@ -6,12 +6,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use protocol::{DlqReason, UserId};
+use store::Store;
 use tokio::sync::mpsc;
 
 use super::fcm::Fcm;
+use super::notices::Notices;
 use super::queues::Queues;
 use super::shared::Shared;
-use super::told::{Fate, Item, Told};
+use super::told::{Fate, Item};
 use super::tries::Tries;
 use super::webhook::Webhook;
 use crate::pipeline::backoff::Stopped;
@@ -19,6 +21,7 @@ use crate::ports::Publish;
 
 /// The task that tells.
 pub(super) struct Sender<P> {
+    pub(super) store: Store,
     pub(super) webhook: Option<Webhook>,
     pub(super) fcm: Option<Fcm>,
     pub(super) shared: Arc<Shared<P>>,
@@ -97,27 +100,38 @@ impl<P: Publish> Sender<P> {
 
     /// Tells the webhook and FCM side by side; what became of each push.
     async fn tell(&self, items: &[Item], tries: &Tries<'_>) -> Result<Vec<Fate>, Stopped> {
-        let told: Vec<&Told> = items.iter().map(|item| &item.told).collect();
+        let notices = Notices {
+            records: items.iter().map(|item| &item.record).collect(),
+            store: &self.store,
+            metrics: tries.metrics,
+            over: tries.over,
+        };
+        let told = notices.now().await?;
+        let untold = || vec![Fate::Nothing; told.len()];
+        if told.iter().all(Option::is_none) {
+            return Ok(untold());
+        }
         let webhook = async {
             match &self.webhook {
-                Some(webhook) => webhook.tell(told.iter().copied(), tries).await,
-                None => Ok(Fate::Nowhere),
+                Some(webhook) => webhook.tell(told.clone(), &notices, tries).await,
+                None => Ok(untold()),
             }
         };
         let fcm = async {
             match &self.fcm {
-                Some(fcm) => fcm.tell(&told, tries).await,
-                None => Ok(vec![Fate::Nowhere; told.len()]),
+                Some(fcm) => fcm.tell(&told, &notices, tries).await,
+                None => Ok(untold()),
             }
         };
         // Both to their end: a request that is under way is not broken off.
         let (webhook, fcm) = tokio::join!(webhook, fcm);
-        let (webhook, fcm) = (webhook?, fcm?);
-        Ok(fcm.into_iter().map(|fate| fate.max(webhook)).collect())
+        let fates = webhook?.into_iter().zip(fcm?);
+        Ok(fates.map(|(webhook, fcm)| webhook.max(fcm)).collect())
     }
 
     async fn end(&self, item: &Item, fate: Fate) -> Result<(), Stopped> {
         let outcome = match fate {
+            Fate::Nothing => "nothing",
             Fate::Delivered => "delivered",
             Fate::Nowhere => "nowhere",
             Fate::GivenUp => {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use protocol::{Notice, RoomId, Seq};
+use protocol::{PushRecord, RoomId, Seq};
 use service::kafka::Incoming;
+use store::Notice;
 
 use super::done::Partition;
 
@@ -22,7 +23,7 @@ pub(super) struct Told {
 
 /// A push on its way.
 pub(super) struct Item {
-    pub(super) told: Told,
+    pub(super) record: PushRecord,
     /// As it came, for `chat-dlq`.
     pub(super) raw: Incoming,
     pub(super) partition: Arc<Partition>,
@@ -31,6 +32,8 @@ pub(super) struct Item {
 /// What became of a push. Of several, the last one here is what became of it as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fate {
+    /// There was nothing to tell.
+    Nothing,
     /// There was nowhere to tell it.
     Nowhere,
     /// Somebody has it.

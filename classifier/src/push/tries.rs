@@ -37,37 +37,61 @@ pub(super) enum End {
     Tired,
 }
 
+/// The tries of one thing.
+pub(super) struct Trying<'a> {
+    tries: &'a Tries<'a>,
+    to: &'static str,
+    patience: Patience,
+    began: Instant,
+}
+
 impl Tries<'_> {
-    /// Tries again and again. A try that is under way is never broken off: it may have been heard.
-    pub(super) async fn insist<F>(&self, to: To, attempt: impl Fn() -> F) -> Result<End, Stopped>
-    where
-        F: Future<Output = Verdict>,
-    {
-        let mut patience = Patience::new(self.give_up);
-        let (user, to, began) = (self.user, to.label(), Instant::now());
-        loop {
-            let asked_at = Instant::now();
-            let verdict = attempt().await;
-            self.metrics.requested(to, &verdict, asked_at.elapsed());
-            let (why, asked) = match verdict {
-                Verdict::Taken => return Ok(End::Taken),
-                Verdict::Gone => return Ok(End::Gone),
-                Verdict::Refused { why } => {
-                    tracing::error!(%user, to, why, "a push is refused");
-                    return Ok(End::Refused);
-                }
-                Verdict::Again { why, asked } => (why, asked),
-            };
-            let Some(pause) = patience.next(began.elapsed(), asked, (self.chance)()) else {
-                tracing::error!(%user, to, why, "pushes are given up");
-                return Ok(End::Tired);
-            };
-            tracing::warn!(%user, to, why, ?pause, "a push is tried again");
-            tokio::select! {
-                biased;
-                () = self.over.cancelled() => return Err(Stopped),
-                () = tokio::time::sleep(pause) => {}
+    /// One thing is about to be tried.
+    pub(super) fn begin(&self, to: To) -> Trying<'_> {
+        Trying {
+            tries: self,
+            to: to.label(),
+            patience: Patience::new(self.give_up),
+            began: Instant::now(),
+        }
+    }
+}
+
+impl Trying<'_> {
+    /// One try, never broken off: it may have been heard. None: it is to be tried again, now, as the
+    /// pause is over; what is sent then may be something else.
+    pub(super) async fn attempt(
+        &mut self,
+        attempt: impl Future<Output = Verdict>,
+    ) -> Result<Option<End>, Stopped> {
+        let Tries {
+            user,
+            over,
+            metrics,
+            chance,
+            ..
+        } = *self.tries;
+        let (to, asked_at) = (self.to, Instant::now());
+        let verdict = attempt.await;
+        metrics.requested(to, &verdict, asked_at.elapsed());
+        let (why, asked) = match verdict {
+            Verdict::Taken => return Ok(Some(End::Taken)),
+            Verdict::Gone => return Ok(Some(End::Gone)),
+            Verdict::Refused { why } => {
+                tracing::error!(%user, to, why, "a push is refused");
+                return Ok(Some(End::Refused));
             }
+            Verdict::Again { why, asked } => (why, asked),
+        };
+        let Some(pause) = self.patience.next(self.began.elapsed(), asked, chance()) else {
+            tracing::error!(%user, to, why, "pushes are given up");
+            return Ok(Some(End::Tired));
+        };
+        tracing::warn!(%user, to, why, ?pause, "a push is tried again");
+        tokio::select! {
+            biased;
+            () = over.cancelled() => Err(Stopped),
+            () = tokio::time::sleep(pause) => Ok(None),
         }
     }
 }

@@ -15,6 +15,7 @@ use service::lifecycle::chain;
 use service::settings::Secret;
 use sha2::Sha256;
 
+use super::notices::Notices;
 use super::settings::WebhookSettings;
 use super::told::{Fate, Told};
 use super::tries::{End, Tries};
@@ -59,18 +60,31 @@ impl Webhook {
         })
     }
 
-    /// Tells a user's pushes in one request, however often it takes.
-    pub(super) async fn tell<'a>(
+    /// Tells a user's pushes in one request, however often it takes; each time as they are then.
+    /// The fate of each, in order.
+    pub(super) async fn tell(
         &self,
-        told: impl Iterator<Item = &'a Told>,
+        mut told: Vec<Option<Told>>,
+        notices: &Notices<'_>,
         tries: &Tries<'_>,
-    ) -> Result<Fate, Stopped> {
-        let body = body(tries.user, told);
-        let taken = tries.insist(To::Webhook, || self.post(body.clone()));
-        Ok(match taken.await? {
-            End::Taken => Fate::Delivered,
-            End::Gone | End::Refused | End::Tired => Fate::GivenUp,
-        })
+    ) -> Result<Vec<Fate>, Stopped> {
+        let mut trying = tries.begin(To::Webhook);
+        let fate = loop {
+            if told.iter().all(Option::is_none) {
+                break Fate::Nothing;
+            }
+            let body = body(tries.user, told.iter().flatten());
+            match trying.attempt(self.post(body)).await? {
+                Some(End::Taken) => break Fate::Delivered,
+                Some(End::Gone | End::Refused | End::Tired) => break Fate::GivenUp,
+                None => told = notices.now().await?,
+            }
+        };
+        let fates = told.iter().map(|one| match one {
+            Some(_) => fate,
+            None => Fate::Nothing,
+        });
+        Ok(fates.collect())
     }
 
     /// Posts it, signed as of now.
@@ -176,7 +190,7 @@ mod tests {
         let told = |seq: i64| Told {
             room: protocol::RoomId::new(7).unwrap(),
             seq: protocol::Seq::new(seq).unwrap(),
-            notice: protocol::Notice {
+            notice: store::Notice {
                 sender: UserId::new(1).unwrap(),
                 preview: "hi".into(),
                 at: 0,

@@ -1,12 +1,14 @@
 //! `classifier push` on real servers, and those it tells, played: a webhook and FCM that fail at will.
 
 mod bench;
+mod changes;
 mod checks;
 mod devices;
 mod fcm;
 mod hook;
 mod http;
 mod shares;
+mod talk;
 
 use std::time::Duration;
 

@@ -25,7 +25,7 @@ pub use id::{Address, Home, IdError, Lane, MAX_ID, MessageId, RoomId, Seq, UserI
 pub use lane::lane_of;
 pub use limits::{Limits, MAX_FRAME_BYTES, MAX_RECIPIENTS_PER_RECORD};
 pub use outcome::{CloseCode, ErrorCode, RejectCode};
-pub use push::{Notice, PushRecord};
+pub use push::PushRecord;
 pub use record::{
     Delivery, DeliveryHeaders, DlqReason, Header, RecordError, SignalKind, SignalRecord, Target,
     header,

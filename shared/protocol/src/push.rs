@@ -3,14 +3,13 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{Event, EventKind, RoomId, Seq, UserId};
+use crate::{RoomId, Seq, UserId};
 
-/// The longest beginning of a body in a notification, in characters.
-const PREVIEW_CHARS: usize = 120;
-/// A record is a few ids and the beginning of a body: what is larger was not made here.
+/// A record is a few ids: what is larger was not made here.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// A value of `chat-push`; its key is the user.
+/// A value of `chat-push`; its key is the user. It says which message, and not what is in it: that is
+/// read when the user is told, as it may be edited or deleted until then.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushRecord {
     /// Who was not connected.
@@ -23,59 +22,24 @@ pub struct PushRecord {
     /// so for each record; here it says why there is one.
     #[serde(default)]
     pub check: bool,
-    /// What the notification says. Without one, whoever pushes reads it from Postgres, and whether
-    /// the user is to be told at all: neither a sender nor who is not a member (I8, I12).
-    #[serde(flatten)]
-    pub notice: Option<Notice>,
-}
-
-/// What a notification says of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// Whose it is.
-    pub sender: UserId,
-    /// The beginning of the body, or what happened instead.
-    pub preview: String,
-    /// When its gateway took the message, ms since 1970.
-    pub at: i64,
-}
-
-impl Notice {
-    /// What is told of an event.
-    pub fn of(event: &Event) -> Self {
-        let preview = match &event.kind {
-            EventKind::Message { body, .. } => body.chars().take(PREVIEW_CHARS).collect(),
-            other => other.word().to_owned(),
-        };
-        Self {
-            sender: event.from,
-            preview,
-            at: event.at,
-        }
-    }
 }
 
 impl PushRecord {
-    /// A user without a route, who is not the sender of the event.
-    pub fn absent(user: UserId, event: &Event) -> Self {
-        Self {
-            user,
-            room: event.room,
-            seq: event.seq,
-            check: false,
-            notice: Some(Notice::of(event)),
-        }
-    }
-
-    /// A user of whom it is not known whether anybody delivers to them, and by someone who knows no
-    /// more of the message than which one it is.
-    pub fn check(user: UserId, room: RoomId, seq: Seq) -> Self {
+    /// A user without a route.
+    pub fn absent(user: UserId, room: RoomId, seq: Seq) -> Self {
         Self {
             user,
             room,
             seq,
+            check: false,
+        }
+    }
+
+    /// A user of whom it is not known whether anybody delivers to them.
+    pub fn check(user: UserId, room: RoomId, seq: Seq) -> Self {
+        Self {
             check: true,
-            notice: None,
+            ..Self::absent(user, room, seq)
         }
     }
 
@@ -112,28 +76,23 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_written_flat_and_read_back() {
+    fn a_record_is_written_and_read_back() {
         let check = record();
-        let notice = Notice {
-            sender: UserId::new(1).unwrap(),
-            preview: "hi".into(),
-            at: 5,
-        };
-        let told = PushRecord {
-            check: false,
-            notice: Some(notice),
-            ..record()
-        };
+        let absent = PushRecord::absent(check.user, check.room, check.seq);
         for (record, json) in [
             (check, r#"{"user":3,"room":7,"seq":4,"check":true}"#),
-            (
-                told,
-                r#"{"user":3,"room":7,"seq":4,"check":false,"sender":1,"preview":"hi","at":5}"#,
-            ),
+            (absent, r#"{"user":3,"room":7,"seq":4,"check":false}"#),
         ] {
             assert_eq!(record.encode(), json);
             assert_eq!(decode("3", json), Some(record));
         }
+    }
+
+    /// Records once had the text, too: it is passed over.
+    #[test]
+    fn what_else_a_record_says_is_passed_over() {
+        let json = r#"{"user":3,"room":7,"seq":4,"check":true,"sender":1,"preview":"hi","at":5}"#;
+        assert_eq!(decode("3", json), Some(record()));
     }
 
     /// I11: whoever wrote it, it is read or it is none.

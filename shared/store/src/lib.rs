@@ -37,7 +37,7 @@ pub use catchup::{Baseline, CatchUpAnswer, CatchUpRequest, RoomCatchUp, Scope};
 pub use devices::{Device, MAX_DEVICES};
 pub use error::StoreError;
 pub use lanes::{Claim, HeldLane, LaneRow, LaneTable, Member};
-pub use notices::Wanted;
+pub use notices::{Notice, Wanted};
 pub use observe::{Outcome, QueryObserver};
 pub use pool::{PoolState, Store};
 pub use pushes::{PushRow, PushTable};

@@ -2,14 +2,42 @@
 
 use std::collections::HashMap;
 
-use protocol::{Notice, RoomId, Seq, UserId};
+use protocol::{Event, EventKind, RoomId, Seq, UserId};
 
 use crate::row::{event, id};
 use crate::statement::Statement;
 use crate::{Store, StoreError};
 
+/// The longest beginning of a body in a notification, in characters.
+const PREVIEW_CHARS: usize = 120;
+
 /// A message for somebody.
 pub type Wanted = (UserId, RoomId, Seq);
+
+/// What a notification says of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Whose it is.
+    pub sender: UserId,
+    /// The beginning of the body, or what happened instead.
+    pub preview: String,
+    /// When its gateway took the message, ms since 1970.
+    pub at: i64,
+}
+
+impl Notice {
+    fn of(event: &Event) -> Self {
+        let preview = match &event.kind {
+            EventKind::Message { body, .. } => body.chars().take(PREVIEW_CHARS).collect(),
+            other => other.word().to_owned(),
+        };
+        Self {
+            sender: event.from,
+            preview,
+            at: event.at,
+        }
+    }
+}
 
 /// A message has one stay of a user around its seq, or none (I12). The beginning of a body is all
 /// that is told of it: a long one does not travel.
@@ -39,7 +67,7 @@ pub(crate) const NOTICES: Statement = Statement::new(
 );
 
 impl Store {
-    /// What each user is to be told of a message, as they may see it (I12). Not in the answer: a
+    /// What each user is to be told of a message, as they may see it now (I12). Not in the answer: a
     /// message that is not there or was deleted, one's own (I8), and one of a room that the user was
     /// not in at its seq.
     pub async fn notices(&self, wanted: &[Wanted]) -> Result<HashMap<Wanted, Notice>, StoreError> {

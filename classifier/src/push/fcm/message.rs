@@ -50,7 +50,8 @@ pub(super) fn message(device: &Device, told: &Told) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use protocol::{DeviceToken, MAX_ID, Notice, RoomId, Seq, UserId};
+    use protocol::{DeviceToken, MAX_ID, RoomId, Seq, UserId};
+    use store::Notice;
 
     use super::*;
 

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use classifier::push::{self, FcmSettings, Means, PushMetrics, PushSettings, WebhookSettings};
 use classifier::settings::Settings;
 use protocol::{
-    DeliveryHeaders, DeviceToken, Home, Notice, Platform, PushRecord, RoomId, Seq, Target, UserId,
-    header,
+    DeliveryHeaders, DeviceToken, Home, Platform, PushRecord, Seq, Target, UserId, header,
 };
 use routing::{Redis, Route, RouteTable};
 use service::clock::Clock;
@@ -25,6 +24,7 @@ use uuid::Uuid;
 
 use super::fcm::Fcm;
 use super::hook::Hook;
+use super::talk::Talk;
 use crate::servers::{believed, settings};
 
 pub(super) const SECRET: &str = "a secret that only the test knows, and long";
@@ -44,6 +44,7 @@ pub(super) struct Bench {
     pub(super) hook: Hook,
     pub(super) fcm: Fcm,
     pub(super) store: Store,
+    pub(super) talk: Talk,
     settings: Settings,
     producer: Producer,
     space: Space,
@@ -128,6 +129,7 @@ impl Bench {
         Self {
             hook,
             fcm: Fcm::start().await,
+            talk: Talk::begin(&store).await,
             store,
             producer: Producer::start(&settings.kafka, "test", PATIENCE).unwrap(),
             settings,
@@ -205,26 +207,16 @@ impl Bench {
         seen
     }
 
-    /// Puts a record that says only which message it is.
-    pub(super) async fn put_check(&self, user: UserId, room: RoomId, seq: i64) {
-        let record = PushRecord::check(user, room, Seq::new(seq).unwrap());
+    /// Puts a record for a user of whom nothing was known.
+    pub(super) async fn put_check(&self, user: UserId, seq: i64) {
+        let record = PushRecord::check(user, Talk::room(), Seq::new(seq).unwrap());
         self.raw(user, record.encode().to_vec()).await;
     }
 
     /// Puts records for a user, as the classifier does.
     pub(super) async fn put(&self, user: UserId, seqs: RangeInclusive<i64>) {
         for seq in seqs {
-            let record = PushRecord {
-                user,
-                room: RoomId::new(7).unwrap(),
-                seq: Seq::new(seq).unwrap(),
-                check: false,
-                notice: Some(Notice {
-                    sender: UserId::new(1).unwrap(),
-                    preview: format!("message {seq}"),
-                    at: Clock::system().wall_ms(),
-                }),
-            };
+            let record = PushRecord::absent(user, Talk::room(), Seq::new(seq).unwrap());
             self.raw(user, record.encode().to_vec()).await;
         }
     }

@@ -29,7 +29,7 @@ async fn i8_every_device_is_told_in_order() {
     let phone = &first("phone").message;
     assert_eq!(
         phone["notification"],
-        json!({ "title": "ann", "body": "message 1" })
+        json!({ "title": "ann", "body": "created" })
     );
     assert_eq!(phone["android"]["notification"]["tag"], "7:1");
     assert_eq!(

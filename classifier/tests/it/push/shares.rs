@@ -10,7 +10,7 @@ use super::hook::{Answer, Hook};
 use super::seqs;
 
 /// Users enough that every partition has some.
-const USERS: std::ops::RangeInclusive<i64> = 1..=16;
+const USERS: std::ops::RangeInclusive<i64> = 2..=17;
 
 /// Waits until every user has been told all of `1..=last`.
 async fn told(hook: &Hook, last: i64) {

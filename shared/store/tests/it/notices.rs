@@ -1,7 +1,7 @@
 //! What is told to those who are not connected, and to whom nothing is.
 
-use protocol::{EventKind, Notice};
-use store::Wanted;
+use protocol::EventKind;
+use store::{Notice, Wanted};
 
 use crate::place::Place;
 use crate::writer::{Writer, room, seq, user};
