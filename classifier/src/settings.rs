@@ -54,6 +54,10 @@ pub const ELSEWHERE: &[&str] = &["was.", "auth."];
 /// for appends.
 const BESIDE_WORKERS: usize = 3;
 
+/// How long a stop may be allowed to take.
+const SHORTEST_DRAIN: Duration = Duration::from_secs(1);
+const LONGEST_DRAIN: Duration = Duration::from_secs(600);
+
 /// Everything that the classifier is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -106,11 +110,14 @@ impl Settings {
             url: values.get("redis.url"),
             key_prefix: values.text("redis.key_prefix"),
         };
-        check_addresses(&store, &redis, values);
+        values.check("postgres.url", store.check());
+        if let Err(RoutingError::Settings { setting, reason }) = redis.check() {
+            values.check(setting, Err(reason));
+        }
         Self {
             name: values.optional("classifier.name").unwrap_or_else(own_name),
             workers,
-            drain: values.get("classifier.drain"),
+            drain: values.within("classifier.drain", SHORTEST_DRAIN..=LONGEST_DRAIN),
             // One record holds the event that made a group: its members must fit.
             group_limit: values.within("group.limit", 2..=10_000),
             lanes: values.within("lanes", 1..=10_000),
@@ -124,20 +131,10 @@ impl Settings {
             push: PushSettings::read(values),
         }
     }
-}
 
-/// Addresses that can never work are mistakes, too. One that is missing has been named already.
-fn check_addresses(store: &StoreSettings, redis: &RedisSettings, values: &mut Values) {
-    if let (false, Err(error)) = (store.url.is_empty(), store.check()) {
-        values.mistake("postgres.url", &error.to_string());
-    }
-    if redis.url.is_empty() {
-        return;
-    }
-    match redis.check() {
-        Ok(()) => {}
-        Err(RoutingError::Settings { setting, reason }) => values.mistake(setting, &reason),
-        Err(error) => values.mistake("redis.url", &error.to_string()),
+    /// [`Settings::homes`], as partitions are counted.
+    pub fn home_count(&self) -> i32 {
+        i32::try_from(self.homes).unwrap_or(i32::MAX)
     }
 }
 
@@ -206,6 +203,19 @@ mod tests {
             assert!(told.contains(name), "{name} is not in:\n{told}");
         }
         assert!(!told.contains("secret"), "{told}");
+        let braces = ["--redis-key-prefix", "{a}"];
+        let told = with_addresses("postgres://u@h/d", "redis://h", &braces);
+        assert!(told.contains("redis.key_prefix"), "{told}");
+    }
+
+    /// One of no length would drop what every stop leaves to do.
+    #[test]
+    fn a_stop_has_bounds() {
+        for drain in ["0s", "11m"] {
+            let drain = ["--classifier-drain", drain];
+            let told = with_addresses("postgres://u@h/d", "redis://h", &drain);
+            assert!(told.contains("classifier.drain"), "{told}");
+        }
     }
 
     /// A pool that the workers alone can fill would make renewals wait for appends.

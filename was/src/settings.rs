@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use protocol::{Limits, MAX_BODY_BYTES, MAX_BODY_CHARS, MAX_FRAME_BYTES};
-use routing::{HomeSettings, ROUTE_CACHE, RedisSettings};
+use routing::{HomeSettings, ROUTE_CACHE, RedisSettings, RoutingError};
 use service::kafka::KafkaSettings;
 use service::lifecycle::chain;
 use service::settings::{AdminSettings, Key, Secret, Values};
@@ -240,18 +240,24 @@ impl Settings {
         }
         // Above it "unavailable" would be said while the command is still on its way (trap 11).
         let command_timeout = values.within("was.command_timeout", ms(100)..=ms(5_000));
+        let store = StoreSettings {
+            pool_size: values.within("postgres.pool", 1..=1_000),
+            ..StoreSettings::new(values.get::<Secret>("postgres.url").expose())
+        };
+        values.check("postgres.url", store.check());
+        let redis = RedisSettings {
+            url: values.get::<Secret>("redis.url").expose().to_owned(),
+            key_prefix: values.text("redis.key_prefix"),
+        };
+        if let Err(RoutingError::Settings { setting, reason }) = redis.check() {
+            values.check(setting, Err(reason));
+        }
         Self {
             listen,
             admin: AdminSettings::read(values),
             kafka: KafkaSettings::read(values),
-            store: StoreSettings {
-                pool_size: values.within("postgres.pool", 1..=1_000),
-                ..StoreSettings::new(values.get::<Secret>("postgres.url").expose())
-            },
-            redis: RedisSettings {
-                url: values.get::<Secret>("redis.url").expose().to_owned(),
-                key_prefix: values.text("redis.key_prefix"),
-            },
+            store,
+            redis,
             home: HomeSettings {
                 name,
                 homes: values.within("homes", 1..=10_000),
@@ -292,7 +298,7 @@ fn auth(values: &mut Values) -> AuthSettings {
         jwks_file: values.optional::<PathBuf>("auth.jwks_file"),
         issuer: values.optional("auth.issuer"),
         audience: values.optional("auth.audience"),
-        leeway: values.get("auth.leeway"),
+        leeway: values.within("auth.leeway", ms(0)..=ms(300_000)),
         dev_tokens: values.get("auth.dev_tokens"),
     };
     match &settings.hs256_secret {

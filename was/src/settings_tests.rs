@@ -61,6 +61,30 @@ fn times_have_bounds() {
     }
 }
 
+/// No clock is off by so much that old tokens are to be taken for ever; none off at all is fine.
+#[test]
+fn a_leeway_has_a_bound() {
+    let (settings, mistakes) = read(&["--auth-leeway", "0s"]);
+    assert_eq!((settings.auth.leeway, &*mistakes), (Duration::ZERO, ""));
+    let (_, mistakes) = read(&["--auth-leeway", "6m"]);
+    assert!(mistakes.contains("auth.leeway"), "{mistakes}");
+}
+
+/// `check-config` finds them, not the first connection.
+#[test]
+fn addresses_that_can_never_work_are_named() {
+    for (name, value) in [
+        ("postgres.url", "http://u:hidden@h/d"),
+        ("redis.url", "127.0.0.1:6379"),
+        ("redis.key_prefix", "{a}"),
+    ] {
+        let flag = format!("--{}", name.replace(['.', '_'], "-"));
+        let (_, mistakes) = read(&[&flag, value]);
+        assert!(mistakes.contains(name), "{name} {value}: {mistakes}");
+        assert!(!mistakes.contains("hidden"), "{mistakes}");
+    }
+}
+
 /// Whoever is told last must still have the time to leave.
 #[test]
 fn a_stop_has_time_left_after_its_last_bye() {

@@ -267,6 +267,15 @@ impl Values {
             .push(Mistake::new(format!("{told}: {message}")));
     }
 
+    /// Records what is wrong with a setting, if anything is. One that is missing has been named already,
+    /// or may be.
+    pub fn check(&mut self, name: &str, checked: Result<(), impl fmt::Display>) {
+        let text = self.found.get(name).and_then(|found| found.text.as_deref());
+        if let (Some(1..), Err(wrong)) = (text.map(str::len), checked) {
+            self.mistake(name, &wrong.to_string());
+        }
+    }
+
     /// All mistakes, if there is one.
     pub fn finish(&mut self) -> Result<(), Mistakes> {
         if self.mistakes.is_empty() {
