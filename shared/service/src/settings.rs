@@ -5,14 +5,14 @@
 //! [`Values::finish`] can name them all. What is not in the table is a mistake as well, in the
 //! file, in flags, and in the environment (`SWITCHBOARD_…`).
 
-mod common;
+mod groups;
 mod redact;
 mod secret;
 mod sources;
 mod text;
 mod values;
 
-pub use common::{AdminSettings, LogFormat, LogSettings};
+pub use groups::{AdminSettings, LogFormat, LogSettings};
 pub use redact::redacted;
 pub use secret::Secret;
 pub use text::Setting;
