@@ -330,13 +330,6 @@ impl Store {
         id(one(&rows)?, "id")
     }
 
-    /// Those of `users` that exist, by id.
-    pub async fn users_exist(&self, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
-        let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
-        let rows = self.run(&NAMES, &[&users]).await?;
-        rows.iter().map(|row| id(row, "id")).collect()
-    }
-
     /// The names of those of `users` that exist.
     pub async fn names(&self, users: &[UserId]) -> Result<HashMap<UserId, String>, StoreError> {
         let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
