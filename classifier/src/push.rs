@@ -105,11 +105,6 @@ pub enum PushError {
     Failure(#[from] Failure),
 }
 
-/// The producer can't go on.
-#[derive(Debug, thiserror::Error)]
-#[error("the producer failed for good")]
-struct ProducerFailed;
-
 /// What a worker is given beside its settings.
 pub struct Means {
     /// Postgres.
@@ -203,11 +198,6 @@ pub async fn start(
         chance: rand::random,
     };
     lifecycle.spawn("push-sender", sender.run(from));
-    lifecycle.spawn("push-producer", async move {
-        tokio::select! {
-            () = fatal.cancelled() => Err(ProducerFailed),
-            () = stop.cancelled() => Ok(()),
-        }
-    });
+    lifecycle.fatal("push-producer", fatal, stop);
     Ok(())
 }

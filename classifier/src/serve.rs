@@ -12,7 +12,7 @@ use service::kafka::{Admin, Consumer, KafkaError, Producer, Topics};
 use service::lifecycle::{Failure, Lifecycle};
 use service::metrics::Metrics;
 use service::readiness::{Condition, Readiness};
-use service::statements::{self, Statements};
+use service::statements;
 use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -73,21 +73,13 @@ pub enum ServeError {
     Failure(#[from] Failure),
 }
 
-/// The producer can't go on.
-#[derive(Debug, thiserror::Error)]
-#[error("the producer failed for good")]
-struct ProducerFailed;
-
 /// Postgres, with every statement measured.
 pub(crate) async fn measured(
     settings: &StoreSettings,
     metrics: &Metrics,
 ) -> Result<Store, StoreError> {
-    let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
-    let statements = Statements::new(metrics, Store::STATEMENTS, outcomes);
-    let observer = move |statement: &'static str, took, outcome: Outcome| {
-        statements.observed(statement, outcome.as_str(), took);
-    };
+    let (names, outcomes) = (Store::STATEMENTS, Outcome::ALL);
+    let observer = statements::observer(metrics, names, outcomes, Outcome::as_str);
     let store = Store::connect_observed(settings, Arc::new(observer)).await?;
     let read = store.clone();
     statements::pool(metrics, move || read.pool_state().figures());
@@ -140,13 +132,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         metrics: ClassifierMetrics::new(&metrics),
         stop: lifecycle.drain().clone(),
     });
-    let stop = lifecycle.drain().clone();
-    lifecycle.spawn("producer", async move {
-        tokio::select! {
-            () = fatal.cancelled() => Err(ProducerFailed),
-            () = stop.cancelled() => Ok(()),
-        }
-    });
+    lifecycle.fatal("producer", fatal, lifecycle.drain().clone());
     lifecycle.support("first record", first_record(Arc::clone(&context), kafka));
     // To the very end: the last events are routed while the process stops.
     lifecycle.support("hints of routes", async move {

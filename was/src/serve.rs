@@ -12,7 +12,7 @@ use service::kafka::{Admin, Consumer, KafkaSettings, Producer, Topics};
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
 use service::readiness::Readiness;
-use service::statements::{self, Statements};
+use service::statements;
 use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -39,11 +39,8 @@ const ASK_WITHIN: Duration = Duration::from_secs(5);
 
 /// Postgres, with every statement measured.
 async fn measured(settings: &StoreSettings, metrics: &Metrics) -> Result<Store, StoreError> {
-    let outcomes = Outcome::ALL.iter().map(|outcome| outcome.as_str());
-    let statements = Statements::new(metrics, Store::STATEMENTS, outcomes);
-    let observer = move |statement: &'static str, took, outcome: Outcome| {
-        statements.observed(statement, outcome.as_str(), took);
-    };
+    let (names, outcomes) = (Store::STATEMENTS, Outcome::ALL);
+    let observer = statements::observer(metrics, names, outcomes, Outcome::as_str);
     let store = Store::connect_observed(settings, Arc::new(observer)).await?;
     let read = store.clone();
     statements::pool(metrics, move || read.pool_state().figures());
@@ -204,7 +201,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         }
     });
     lifecycle.spawn("catch-up", answering.run());
-    lifecycle.spawn("producer", watch(fatal, last.clone()));
+    lifecycle.fatal("producer", fatal, last.clone());
     let router = crate::rest::router(Arc::clone(&gateway));
     let address = listener.local_addr().context("was.listen")?;
     let accepting = accept(
@@ -241,12 +238,4 @@ async fn check_homes(kafka: &KafkaSettings, topics: &Topics, homes: i32) -> anyh
         Err(error) => tracing::warn!(%error, "the number of homes was not checked"),
     }
     Ok(())
-}
-
-/// A producer that failed for good ends the process: its order is broken.
-async fn watch(fatal: CancellationToken, stop: CancellationToken) -> anyhow::Result<()> {
-    tokio::select! {
-        () = fatal.cancelled() => anyhow::bail!("the producer failed for good"),
-        () = stop.cancelled() => Ok(()),
-    }
 }

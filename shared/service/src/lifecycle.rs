@@ -84,8 +84,6 @@ struct Inner {
 enum Kind {
     /// Runs until the drain: ending before it is a failure.
     Lasting,
-    /// May end at any time.
-    Passing,
     /// As lasting, and not waited for.
     Supporting,
 }
@@ -153,16 +151,6 @@ impl Lifecycle {
         self.start(Kind::Lasting, name.into(), task);
     }
 
-    /// Starts a task that may end at any time (a connection); the drain waits for it. An error or
-    /// a panic in it is logged: it is the connection's, not the service's.
-    pub fn track<E: Ending>(
-        &self,
-        name: impl Into<String>,
-        task: impl Future<Output = E> + Send + 'static,
-    ) {
-        self.start(Kind::Passing, name.into(), task);
-    }
-
     /// Starts a task that others need to the end: it is dropped after they have ended. If it ends
     /// before, the service drains and fails.
     pub fn support<E: Ending>(
@@ -171,6 +159,23 @@ impl Lifecycle {
         task: impl Future<Output = E> + Send + 'static,
     ) {
         self.start(Kind::Supporting, name.into(), task);
+    }
+
+    /// Fails the service, by a task of this name, once `fatal` is cancelled: whoever uses a producer
+    /// does that when it can't go on, as the order of what it sends is broken. Watched until `stop`.
+    pub fn fatal(
+        &self,
+        name: impl Into<String>,
+        fatal: CancellationToken,
+        stop: CancellationToken,
+    ) {
+        self.spawn(name, async move {
+            tokio::select! {
+                biased;
+                () = fatal.cancelled() => Err("failed for good"),
+                () = stop.cancelled() => Ok(()),
+            }
+        });
     }
 
     fn start<E: Ending>(
@@ -182,7 +187,7 @@ impl Lifecycle {
         let id = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (tracker, stop) = match kind {
             Kind::Supporting => (&self.0.supporting, self.0.ended.clone()),
-            Kind::Lasting | Kind::Passing => {
+            Kind::Lasting => {
                 lock(&self.0.running).insert(id, name.clone());
                 (&self.0.tasks, self.0.abort.clone())
             }
@@ -190,7 +195,6 @@ impl Lifecycle {
         let mut entry = Entry {
             id,
             name,
-            kind,
             lifecycle: self.clone(),
             open: true,
         };
@@ -256,7 +260,6 @@ impl Lifecycle {
 struct Entry {
     id: u64,
     name: String,
-    kind: Kind,
     lifecycle: Lifecycle,
     open: bool,
 }
@@ -265,12 +268,10 @@ impl Entry {
     fn end(&self, error: Option<String>) {
         lock(&self.lifecycle.0.running).remove(&self.id);
         let draining = self.lifecycle.0.drain.is_cancelled();
-        match (self.kind, error) {
-            (Kind::Passing, None) => {}
-            (Kind::Passing, Some(error)) => tracing::warn!(task = self.name, error, "ended"),
-            (_, None) if draining => {}
-            (_, None) => self.lifecycle.fail(&self.name, "it returned".to_owned()),
-            (_, Some(error)) => self.lifecycle.fail(&self.name, error),
+        match error {
+            None if draining => {}
+            None => self.lifecycle.fail(&self.name, "it returned".to_owned()),
+            Some(error) => self.lifecycle.fail(&self.name, error),
         }
     }
 }

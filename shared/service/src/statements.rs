@@ -7,9 +7,21 @@ use prometheus::{HistogramVec, IntCounterVec};
 
 use crate::metrics::{Metrics, SECONDS};
 
+/// Whom a client tells of each statement: its name, how long it took, and how it ended, as `label` says
+/// that for metrics. All names and outcomes are there at 0 from the start.
+pub fn observer<O: Copy + 'static>(
+    metrics: &Metrics,
+    names: &[&str],
+    outcomes: &[O],
+    label: fn(O) -> &'static str,
+) -> impl Fn(&'static str, Duration, O) + Send + Sync + use<O> {
+    let outcomes = outcomes.iter().map(|outcome| label(*outcome));
+    let statements = Statements::new(metrics, names, outcomes);
+    move |name, took, outcome| statements.observed(name, label(outcome), took)
+}
+
 /// Time and outcome of each statement.
-#[derive(Debug, Clone)]
-pub struct Statements {
+struct Statements {
     seconds: HistogramVec,
     outcomes: IntCounterVec,
 }
@@ -17,7 +29,7 @@ pub struct Statements {
 impl Statements {
     /// Adds `postgres_statement_seconds` and `postgres_statements_total`, for these names and
     /// outcomes at 0 from the start.
-    pub fn new<'a>(
+    fn new<'a>(
         metrics: &Metrics,
         names: &[&'a str],
         outcomes: impl IntoIterator<Item = &'a str>,
@@ -45,7 +57,7 @@ impl Statements {
     }
 
     /// Counts one statement.
-    pub fn observed(&self, name: &str, outcome: &str, took: Duration) {
+    fn observed(&self, name: &str, outcome: &str, took: Duration) {
         self.seconds
             .with_label_values(&[name])
             .observe(took.as_secs_f64());
@@ -76,8 +88,9 @@ mod tests {
     #[test]
     fn statements_are_counted_and_there_from_the_start() {
         let metrics = Metrics::new();
-        let statements = Statements::new(&metrics, &["append", "ping"], ["ok", "unknown"]);
-        statements.observed("append", "unknown", Duration::from_millis(3));
+        let label = |known| if known { "ok" } else { "unknown" };
+        let observe = observer(&metrics, &["append", "ping"], &[true, false], label);
+        observe("append", Duration::from_millis(3), false);
         let text = metrics.render();
         for line in [
             "postgres_statements_total{outcome=\"unknown\",statement=\"append\"} 1",

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use service::lifecycle::{Failure, Lifecycle};
+use tokio_util::sync::CancellationToken;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -28,7 +29,6 @@ async fn a_drain_waits_for_tasks_and_drops_supporting_ones_after_them() {
         let _dropped = dropped;
         std::future::pending::<()>().await;
     });
-    lifecycle.track("connection", async {});
     lifecycle.drain().cancel();
     assert_eq!(lifecycle.wait().await, Ok(()));
     assert_eq!(seen.recv().await, Some("lane ended"));
@@ -71,21 +71,24 @@ fn lifecycle_is_up() -> bool {
     true
 }
 
+/// A producer that can't go on ends the service; one that can is let go with it.
 #[tokio::test]
-async fn a_connection_that_panics_harms_nobody_else() {
-    let lifecycle = Lifecycle::new(LONG);
-    let (told, ended) = tokio::sync::oneshot::channel::<()>();
-    lifecycle.track("connection", async move {
-        let _told = told;
-        if lifecycle_is_up() {
-            panic!("on purpose");
-        }
-    });
-    // The sender is dropped by the panic.
-    assert!(ended.await.is_err());
-    assert!(!lifecycle.drain().is_cancelled());
-    lifecycle.drain().cancel();
-    assert_eq!(lifecycle.wait().await, Ok(()));
+async fn what_fails_for_good_ends_the_service() {
+    for fails in [true, false] {
+        let lifecycle = Lifecycle::new(LONG);
+        let (fatal, stop) = (CancellationToken::new(), CancellationToken::new());
+        lifecycle.fatal("producer", fatal.clone(), stop.clone());
+        let expected = if fails {
+            fatal.cancel();
+            let (task, reason) = ("producer".to_owned(), "failed for good".to_owned());
+            Err(Failure::Task { task, reason })
+        } else {
+            lifecycle.drain().cancel();
+            stop.cancel();
+            Ok(())
+        };
+        assert_eq!(lifecycle.wait().await, expected);
+    }
 }
 
 #[tokio::test]
