@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::UserId;
 use service::clock::Clock;
-use service::kafka::{Consumer, Feed, KafkaError, start_offset};
+use service::kafka::{Consumer, Feed, KafkaError};
 use service::lifecycle::chain;
 use store::Store;
 use tokio::sync::{mpsc, watch};
@@ -104,9 +104,8 @@ impl<R: Routes, P: Publish> Tenure<R, P> {
             consumer, shared, ..
         } = &*self.ground;
         let topic = shared.topics.push();
-        let committed = consumer.committed(topic, self.number, DEADLINE).await?;
-        let marks = consumer.watermarks(topic, self.number, DEADLINE).await?;
-        let start = start_offset(committed, marks).offset();
+        let start = consumer.start_of(topic, self.number, DEADLINE).await?;
+        let start = start.offset();
         Ok((consumer.add(topic, self.number, start)?, start))
     }
 

@@ -24,7 +24,7 @@ pub use feed::{Feed, FeedError, ReadFeed};
 pub use producer::{Delivery, MAX_RECORD_BYTES, Placed, ProduceError, Producer, Publish};
 pub use record::{Incoming, Outgoing};
 pub use settings::{KafkaSettings, SaslMechanism, SecurityProtocol};
-pub use start::{Start, Watermarks, start_offset};
+pub use start::{Start, Watermarks};
 pub use topics::Topics;
 
 use std::time::Duration;

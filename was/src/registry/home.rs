@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use protocol::{Address, DeliveryHeaders};
 use routing::{Held, HomeState, since_boot};
-use service::kafka::{Consumer, FeedError, KafkaError, Outgoing, Producer, Topics, start_offset};
+use service::kafka::{Consumer, FeedError, KafkaError, Outgoing, Producer, Topics};
 use service::readiness::Condition;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
@@ -208,17 +208,8 @@ impl HomeTask {
         let told = |error: KafkaError| error.to_string();
         let topic = Arc::clone(self.topics.receive());
         let partition = held.home.0;
-        let committed = self
-            .consumer
-            .committed(&topic, partition, DEADLINE)
-            .await
-            .map_err(told)?;
-        let marks = self
-            .consumer
-            .watermarks(&topic, partition, DEADLINE)
-            .await
-            .map_err(told)?;
-        let start = start_offset(committed, marks);
+        let start = self.consumer.start_of(&topic, partition, DEADLINE);
+        let start = start.await.map_err(told)?;
         // A reader of the same partition may still be about to end.
         self.consumer.remove(&topic, partition);
         let feed = self

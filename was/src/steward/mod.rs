@@ -18,7 +18,7 @@ use futures_util::future::BoxFuture;
 use protocol::Home;
 use routing::decide::View;
 use routing::since_boot;
-use service::kafka::{Consumer, KafkaError, Producer, Publish, Start, Topics, start_offset};
+use service::kafka::{Consumer, KafkaError, Producer, Publish, Start, Topics};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -180,11 +180,10 @@ impl Offsets {
 
     /// Where the last reader stopped, else the first record there is (trap 7).
     async fn start(&self) -> Result<Start, KafkaError> {
-        let committed = self.committed().await?;
-        let marks = self
+        let start = self
             .consumer
-            .watermarks(&self.topic, self.home.0, ASK_WITHIN);
-        let start = start_offset(committed, marks.await?);
+            .start_of(&self.topic, self.home.0, ASK_WITHIN)
+            .await?;
         if let Start::Beyond { at, .. } = start {
             // That offset is of another log: commits would be behind it for ever.
             self.consumer

@@ -18,12 +18,17 @@ use tokio::time::Instant;
 use super::context::Logging;
 use super::feed::{Feed, FeedState};
 use super::producer::MAX_MESSAGE_BYTES;
-use super::{KafkaError, KafkaSettings, Watermarks};
+use super::start::start_offset;
+use super::{KafkaError, KafkaSettings, Start, Watermarks};
 
 /// One question to the brokers; several fit into a caller's deadline.
 const ASK: Duration = Duration::from_secs(2);
 /// The longest that a commit is waited for.
 const COMMIT: Duration = Duration::from_secs(5);
+/// What is read ahead of a partition, in KiB, as each has a queue of its own: enough for whoever is in
+/// a hurry, and little where thousands may be read that few records come to.
+const AHEAD: u64 = 4_096;
+const AHEAD_WAITING: u64 = 256;
 /// Between two questions.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -47,16 +52,28 @@ impl Consumer {
     /// Starts a consumer that commits for `group` (under the topics' prefix).
     pub fn start(settings: &KafkaSettings, group: &str, name: &str) -> Result<Self, KafkaError> {
         // With the default 500 ms a newly added lane waits for the fetch that is under way.
-        Self::start_waiting(settings, group, name, Duration::from_millis(50))
+        let fetch_wait = Duration::from_millis(50);
+        Self::reading_ahead(settings, group, name, fetch_wait, AHEAD)
     }
 
     /// As [`Consumer::start`], for partitions that have few records and nobody in a hurry: a fetch waits
-    /// for `fetch_wait` when there is nothing, and so does a partition that is added meanwhile.
+    /// for `fetch_wait` when there is nothing, and so does a partition that is added meanwhile; and
+    /// less is read ahead.
     pub fn start_waiting(
         settings: &KafkaSettings,
         group: &str,
         name: &str,
         fetch_wait: Duration,
+    ) -> Result<Self, KafkaError> {
+        Self::reading_ahead(settings, group, name, fetch_wait, AHEAD_WAITING)
+    }
+
+    fn reading_ahead(
+        settings: &KafkaSettings,
+        group: &str,
+        name: &str,
+        fetch_wait: Duration,
+        ahead: u64,
     ) -> Result<Self, KafkaError> {
         let mut config = settings.client(name);
         config
@@ -76,8 +93,7 @@ impl Consumer {
             .set("fetch.error.backoff.ms", "50")
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
             .set("max.partition.fetch.bytes", MAX_MESSAGE_BYTES.to_string())
-            // Per partition, as each has a queue of its own.
-            .set("queued.max.messages.kbytes", "4096")
+            .set("queued.max.messages.kbytes", ahead.to_string())
             .set("queued.min.messages", "5000");
         let native: BaseConsumer<Logging> = config
             .create_with_context(Logging)
@@ -219,6 +235,19 @@ impl Consumer {
                 .map_err(|error| error.to_string())
         })
         .await
+    }
+
+    /// Where a new reader of a partition begins (trap 7). Two questions, each retried for `within`.
+    pub async fn start_of(
+        &self,
+        topic: &str,
+        partition: i32,
+        within: Duration,
+    ) -> Result<Start, KafkaError> {
+        let committed = self.committed(topic, partition, within).await?;
+        // Asked later: what is committed can't be above the end then.
+        let marks = self.watermarks(topic, partition, within).await?;
+        Ok(start_offset(committed, marks))
     }
 
     /// Puts a blocking question again and again until it is answered or `deadline` has passed.

@@ -48,7 +48,7 @@ impl Start {
 
 /// I1, trap 7: a reader never starts behind an accepted record: at what was committed, else at
 /// the earliest there is, never at the latest.
-pub fn start_offset(committed: Option<i64>, marks: Watermarks) -> Start {
+pub(super) fn start_offset(committed: Option<i64>, marks: Watermarks) -> Start {
     match committed {
         None => Start::First(marks.low),
         Some(wanted) if wanted < marks.low => Start::Truncated {

@@ -1,8 +1,6 @@
 use std::time::{Duration, Instant};
 
-use service::kafka::{
-    Consumer, FeedError, KafkaError, KafkaSettings, Start, Watermarks, start_offset,
-};
+use service::kafka::{Consumer, FeedError, KafkaError, KafkaSettings, Start, Watermarks};
 
 use super::place::{PATIENCE, Place, next, text};
 
@@ -26,7 +24,7 @@ async fn i1_trap7_a_new_reader_begins_at_the_earliest_record() {
         .await
         .unwrap();
     assert_eq!(marks, Watermarks { low: 0, high: 3 });
-    let start = start_offset(committed, marks);
+    let start = consumer.start_of(topics.send(), 0, PATIENCE).await.unwrap();
     assert_eq!(start, Start::First(0));
     let mut feed = consumer.add(topics.send(), 0, start.offset()).unwrap();
     for n in 0..3 {
@@ -184,8 +182,8 @@ async fn an_offset_out_of_range_is_told_and_never_jumped_over() {
     // Who only looked for more has not swallowed it.
     assert_eq!(wrong.try_recv(), Err(FeedError::OutOfRange));
     drop(wrong);
-    let marks = consumer.watermarks(&topic, 0, PATIENCE).await.unwrap();
-    let start = start_offset(Some(5_000), marks);
+    consumer.commit(&topic, &[(0, 5_000)]).await.unwrap();
+    let start = consumer.start_of(&topic, 0, PATIENCE).await.unwrap();
     assert_eq!(
         start,
         Start::Beyond {
