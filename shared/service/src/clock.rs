@@ -13,11 +13,6 @@ use rustix::time::{ClockId, clock_gettime};
 pub struct Moment(Duration);
 
 impl Moment {
-    /// A moment so long after boot: for pure code and its tests.
-    pub const fn after_boot(time: Duration) -> Self {
-        Self(time)
-    }
-
     /// How long after `earlier`; zero if it was not earlier.
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)

@@ -72,11 +72,6 @@ impl ProduceError {
         }
     }
 
-    /// Whether the same record may succeed when sent again, with the order kept by who sends.
-    pub fn is_retriable(&self) -> bool {
-        !matches!(self, Self::TooLarge | Self::Fatal(_))
-    }
-
     fn from_native(error: &Native) -> Self {
         match error.rdkafka_error_code() {
             Some(Code::QueueFull) => Self::Full,
@@ -214,11 +209,6 @@ impl Producer {
         tokio::task::spawn_blocking(move || producer.flush(timeout).is_ok())
             .await
             .unwrap_or(false)
-    }
-
-    /// Records that have no fate yet.
-    pub fn in_flight(&self) -> usize {
-        usize::try_from(self.0.in_flight_count()).unwrap_or(0)
     }
 }
 

@@ -77,7 +77,6 @@ async fn records_of_a_partition_keep_the_order_they_were_sent_in() {
     for (n, delivery) in deliveries.into_iter().enumerate() {
         assert_eq!(delivery.await.unwrap().offset, i64::try_from(n).unwrap());
     }
-    assert_eq!(producer.in_flight(), 0);
 }
 
 /// 2 MiB go through, more is refused at once and differently from everything else.
@@ -96,7 +95,6 @@ async fn the_largest_record_fits_and_a_larger_one_is_told_as_too_large() {
     };
     let error = producer.send(&large(MAX_RECORD_BYTES + 1)).unwrap_err();
     assert_eq!(error, ProduceError::TooLarge);
-    assert!(!error.is_retriable());
     // A topic that takes less: the broker's refusal is told in the same way.
     let topics = place.settings.topics();
     let sized = |name: &str, bytes: &str| service::kafka::TopicSpec {
