@@ -179,9 +179,7 @@ impl World {
         let user = there.user;
         let arrived = self.truth.arrived(user, cursor, seen);
         self.note(format!("device {device} sees {}:{}", seen.room, seen.seq));
-        if !self.forgets {
-            self.check(arrived);
-        }
+        self.check(arrived);
     }
 
     fn told(&mut self, device: usize, frame: ServerFrame) {

@@ -134,8 +134,8 @@ pub struct World {
     pub without: Option<Without>,
     /// Sessions audit, and routes get lost behind everybody's back; else the settle has to do.
     pub audits: bool,
-    /// Postgres loses its last commits now and then, as a failover without a synchronous standby does. What
-    /// sessions have seen of them is not there when they read a gap, so only what is stored is checked (I1, I2).
+    /// Postgres loses its last commits now and then, as a failover without a synchronous standby does. The
+    /// cursors of devices that have seen them are lowered, so that custody can't be checked against these.
     pub forgets: bool,
     /// Gateways prefer the home of their ordinal; else the lowest that is free.
     pub ordinals: bool,

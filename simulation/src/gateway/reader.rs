@@ -307,7 +307,7 @@ impl World {
         else {
             return Ok(());
         };
-        // What a session has seen may be gone.
+        // What was seen may be gone, and the device's cursor lowered.
         for user in users.into_iter().filter(|_| !self.forgets) {
             let mut devices = self.devices.iter().filter(|device| device.user == user);
             let seen = devices.any(|device| device.cursors.get(&room) >= Some(&seq));

@@ -16,7 +16,7 @@ struct Held {
     frame: Option<Bytes>,
     round: Option<Round>,
     /// The first query that was asked after this frame came. What is committed is in every answer
-    /// to a query sent later (I3), so what is absent after this one is absent.
+    /// to a query sent later (I3), so what is absent after this one is not there (any more).
     after: u32,
 }
 
@@ -150,6 +150,7 @@ impl Order {
         u64::from(std::mem::take(&mut self.seen))
     }
 
+    /// Seen before, or not there to be seen.
     fn drop_seen(&mut self, out: &mut Vec<Output>) {
         self.seen = self.seen.saturating_add(1);
         out.push(Output::Seen);
@@ -342,20 +343,20 @@ impl Order {
         let mut hole = false;
         for held in due {
             let last = self.last(room);
-            // What is committed was found by a query that was sent after its record came.
-            let answered = held.after <= number;
-            if last.is_some_and(|last| held.seq <= last) {
+            // Above the head of an answer that must know it: Postgres has lost it with its last commits,
+            // or it is not for this user. What was lost is decided and routed again, and what was lost
+            // before it comes first: to take it now would be to skip that for ever.
+            let unknown = held.after <= number;
+            if unknown || last.is_some_and(|last| held.seq <= last) {
                 self.drop_seen(out);
                 continue;
             }
             let next = !hole && last.is_some_and(|last| held.seq == last.next());
             match held.frame {
-                Some(frame) if next || (answered && !hole) => {
+                Some(frame) if next => {
                     self.set(room, held.seq);
                     out.push(Output::Deliver(frame));
                 }
-                // Not for this user: he is not in the room, or was not at that seq.
-                None if answered => self.drop_seen(out),
                 frame => {
                     // It came after the query was sent, and there is a hole before it.
                     if !std::mem::replace(&mut hole, true) {

@@ -308,6 +308,21 @@ fn i5_what_is_absent_after_the_read_is_absent() {
     assert_eq!(bench.delivered(), ["1:9", "1:10"]);
 }
 
+/// I3, I5: Postgres has lost its last commits; what is above the head of the answer is not taken, as
+/// then what was lost before it, and is stored and routed again, would be taken for seen.
+#[test]
+fn i3_i5_what_postgres_has_lost_is_awaited() {
+    let mut bench = Bench::live(5);
+    bench.event(1, 8);
+    bench.answer(2, vec![answer(1, 5, 6, &[6])]);
+    assert_eq!(bench.delivered(), ["1:6"]);
+    for n in 7..=9 {
+        bench.event(1, n);
+    }
+    assert_eq!(bench.delivered(), ["1:6", "1:7", "1:8", "1:9"]);
+    assert_eq!(bench.queries(), [2]);
+}
+
 /// Trap 8: a hole that is noticed while a query is under way must not join it: that query's
 /// snapshot may be older than the hole.
 #[test]
