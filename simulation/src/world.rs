@@ -24,7 +24,7 @@ pub const LANES: i32 = 3;
 /// Homes of `chat-receive`: one more than there are gateways.
 pub const HOMES: i32 = 4;
 /// The partition of `chat-receive` that all gateways read.
-pub const BROADCAST: Home = Home(0);
+pub const BROADCAST: Home = Home(protocol::BROADCAST);
 /// Lines of the trace that a failure shows.
 const KEPT: usize = 60;
 

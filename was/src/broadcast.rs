@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{DeliveryHeaders, Target};
+use protocol::{BROADCAST, DeliveryHeaders, Target};
 use service::kafka::{Consumer, Feed, FeedError, Incoming, KafkaError, ReadFeed, Topics};
 use service::readiness::Condition;
 use tokio::sync::oneshot;
@@ -15,8 +15,6 @@ use crate::metrics::Observed;
 use crate::registry::Registry;
 use crate::socket::{Bound, Item};
 
-/// Which partition of `chat-receive` it is.
-const PARTITION: i32 = 0;
 /// How long Kafka may take to say where it ends, before it is asked again.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// How long a fetch waits when there is nothing, which is nearly always: what comes ends the wait.
@@ -75,9 +73,9 @@ impl Broadcast {
 
     async fn begin(&self) -> Result<Feed, KafkaError> {
         let topic = self.topics.receive();
-        let marks = self.consumer.watermarks(topic, PARTITION, DEADLINE).await?;
+        let marks = self.consumer.watermarks(topic, BROADCAST, DEADLINE).await?;
         tracing::info!(from = marks.high, "broadcasts read");
-        self.consumer.add(topic, PARTITION, marks.high)
+        self.consumer.add(topic, BROADCAST, marks.high)
     }
 
     async fn take_all(&self, feed: &mut impl ReadFeed) -> Result<(), FeedError> {

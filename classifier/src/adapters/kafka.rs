@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::Lane;
+use protocol::{BROADCAST, Lane};
 use service::kafka::{
     Admin, Consumer, Feed as ServiceFeed, FeedError, Outgoing as Record, ProduceError, Producer,
     Topics,
@@ -16,9 +16,6 @@ use crate::ports::{
 
 /// How long Kafka may take over a question.
 const DEADLINE: Duration = Duration::from_secs(5);
-
-/// The partition of `chat-receive` that every gateway reads.
-const BROADCAST: i32 = 0;
 
 /// The lanes of one installation.
 #[derive(Clone)]

@@ -132,8 +132,11 @@ impl fmt::Display for Seq {
     }
 }
 
-/// A partition of `chat-receive` that one gateway owns. 0 is the broadcast partition, so homes
-/// begin at 1.
+/// The partition of `chat-receive` that every gateway reads: for users of whom it is not known where
+/// they are.
+pub const BROADCAST: i32 = 0;
+
+/// A partition of `chat-receive` that one gateway owns. Homes begin after [`BROADCAST`], at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Home(pub i32);

@@ -21,7 +21,7 @@ pub use content::{BodyError, MAX_BODY_BYTES, MAX_BODY_CHARS, check_body, check_n
 pub use device::{DeviceToken, NoToken, Platform};
 pub use event::{Event, EventKind, UnknownEvent};
 pub use frame::{BadFrame, ClientFrame, Presence, ServerFrame};
-pub use id::{Address, Home, IdError, Lane, MAX_ID, MessageId, RoomId, Seq, UserId};
+pub use id::{Address, BROADCAST, Home, IdError, Lane, MAX_ID, MessageId, RoomId, Seq, UserId};
 pub use lane::lane_of;
 pub use limits::{Limits, MAX_FRAME_BYTES, MAX_RECIPIENTS_PER_RECORD};
 pub use outcome::{CloseCode, ErrorCode, RejectCode};

@@ -9,7 +9,7 @@ use service::kafka::Consumer;
 use crate::desk::{Desk, room, user};
 use crate::house::{Gateway, House, PATIENCE, until};
 
-const EVERYWHERE: Home = Home(0);
+const EVERYWHERE: Home = Home(protocol::BROADCAST);
 
 /// Sends to all gateways, as the classifier does.
 async fn broadcast(desk: &Desk, headers: DeliveryHeaders, frame: Bytes) {
