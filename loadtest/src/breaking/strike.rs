@@ -15,7 +15,8 @@ use super::{
 };
 use crate::{own_cluster::LANES, processes::System, scenario::Scenario};
 
-/// Routes of users are spread over so many shards: `route:{rN}:user`, N = user mod 256.
+/// Routes of users are spread over so many shards: `route:{rN}:user`, N = user mod 256, as `RouteTable::key` in
+/// routing/src/routes.rs has it; not a dependency, so the fault fails loudly when that changes.
 const SHARDS: i64 = 256;
 /// Records that can't be decoded, in each lane.
 const POISON: usize = 10;
