@@ -1,27 +1,10 @@
 //! The breaker, the storm and the soak as programs, on a small scale.
 
-use std::{path::Path, process::Stdio};
+use std::path::Path;
 
 use serde_json::Value;
-use tokio::process::Command;
 
-/// The JSON of a run that ended well.
-async fn told(words: &str, further: &[&Path]) -> Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .args(words.split(' '))
-        .args(further)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let (told, complaint) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{told}\n{complaint}");
-    serde_json::from_str(&told).unwrap()
-}
+use crate::program::told;
 
 fn number(row: &Value, name: &str) -> u64 {
     row[name]
@@ -90,7 +73,7 @@ async fn i5_i8_the_breaker_kills_a_gateway_and_counts() {
 async fn i5_a_storm_is_counted() {
     let report = told(
         "storm --sessions 40 --others 8 --rate 60 --before 2 --after 1 --json -",
-        &[],
+        &[] as &[&str],
     )
     .await;
     nothing_is_amiss(&report);
@@ -113,7 +96,7 @@ async fn i2_a_soak_resets_connections_and_tells_memory() {
     let report = told(
         "soak --minutes 0.01 --round 4 --seed 5 --only postgres-reset --brokers 1 --users 18 --absent 2 --leaving 2 \
          --rate 60 --json -",
-        &[],
+        &[] as &[&str],
     )
     .await;
     assert_eq!(report["seed"], 5, "{report:#}");

@@ -1,32 +1,12 @@
 //! The load run as a program.
 
-use std::process::Stdio;
-
-use tokio::process::Command;
-
-/// The report of a load run that ended well.
-async fn report(words: &str, further: &[&str]) -> serde_json::Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .args(words.split(' '))
-        .args(further)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let (told, complaint) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{told}\n{complaint}");
-    serde_json::from_str(&told).unwrap()
-}
+use crate::program::told;
 
 /// I2, I5 over three gateways and two classifiers, and every field that the run promises.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_tells_what_it_promises() {
     let system = crate::cluster::start(3, 2).await;
-    let report = report(
+    let report = told(
         "run --users 12 --room-size 4 --rate 40 --seconds 3 --warm-up 1 --body 64 --json -",
         &["--was", &system.cluster.urls().join(",")],
     )
@@ -62,9 +42,9 @@ async fn a_run_tells_what_it_promises() {
 /// A run that brings up its own cluster tells what each of its processes cost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_with_its_own_cluster_tells_what_it_cost() {
-    let report = report(
+    let report = told(
         "run --stack --users 6 --room-size 3 --rate 40 --seconds 3 --warm-up 1 --json -",
-        &[],
+        &[] as &[&str],
     )
     .await;
     assert_eq!(report["delivered"], 3 * 120, "{report:#}");

@@ -10,5 +10,6 @@ mod breaking;
 mod cluster;
 mod layers;
 mod load_run;
+mod program;
 mod system;
 mod terminal;
