@@ -46,9 +46,4 @@ impl Events {
     pub async fn next(&mut self) -> Option<Event> {
         self.0.recv().await.map(|arrival| arrival.event)
     }
-
-    /// The next event and when it came.
-    pub async fn next_arrival(&mut self) -> Option<Arrival> {
-        self.0.recv().await
-    }
 }

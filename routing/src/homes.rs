@@ -48,20 +48,6 @@ impl HomeTable {
         self.homes
     }
 
-    /// Renews the claim that `owner` has under `incarnation` (0: it has none), and reads the table.
-    ///
-    /// Whether it was renewed is for the table to say: a home that it doesn't show under this owner
-    /// and incarnation, with time left, is lost.
-    pub async fn heartbeat(
-        &self,
-        owner: &str,
-        incarnation: i64,
-        lease: Duration,
-    ) -> Result<Table<Home>, RoutingError> {
-        let heard = self.hear(owner, incarnation, lease, false).await?;
-        Ok(heard.table)
-    }
-
     /// Reads the table for one that neither has a home nor wants one: nothing is renewed, and nobody
     /// was heard.
     ///
@@ -72,9 +58,15 @@ impl HomeTable {
         self.hear("", 0, Duration::ZERO, false).await
     }
 
-    /// As [`HomeTable::heartbeat`], from a process that wants a home or has one: it is heard, and hears
-    /// whether the grace runs.
-    pub(crate) async fn take_part(
+    /// Renews the claim that `owner` has under `incarnation` (0: it has none), and reads the table: for
+    /// one that wants a home or has one. It is heard, and hears whether the grace runs.
+    ///
+    /// Whether it was renewed is for the table to say: a home that it doesn't show under this owner
+    /// and incarnation, with time left, is lost.
+    ///
+    /// # Errors
+    /// [`RoutingError::Redis`] when Redis can't be asked.
+    pub async fn take_part(
         &self,
         owner: &str,
         incarnation: i64,

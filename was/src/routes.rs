@@ -204,9 +204,8 @@ impl Routes {
         });
     }
 
-    fn failed(&self, error: &routing::RoutingError) -> bool {
+    fn failed(&self, error: &routing::RoutingError) {
         self.observed.route_errors.inc();
         tracing::debug!(error = service::lifecycle::chain(error), "route");
-        false
     }
 }

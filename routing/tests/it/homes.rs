@@ -13,7 +13,7 @@ const HOME: Home = Home(2);
 
 /// What the table says about [`HOME`] to someone who holds nothing.
 async fn slot(table: &HomeTable) -> Slot<Home> {
-    let read = table.heartbeat("looker", 0, LEASE).await.unwrap();
+    let read = table.look().await.unwrap().table;
     assert_eq!(read.slots.len(), 3);
     assert_eq!(read.slots[1].partition, HOME);
     read.slots[1].clone()
@@ -33,11 +33,11 @@ async fn a_claim_is_shown_renewed_and_refused_to_others() {
     assert_eq!(table.claim(HOME, "b", 0, LEASE).await.unwrap(), None);
 
     let longer = LEASE * 60;
-    table.heartbeat("a:1", claim, longer).await.unwrap();
+    table.take_part("a:1", claim, longer).await.unwrap();
     assert!(slot(&table).await.ttl_left > LEASE);
     // Another incarnation, or another name, renews nothing.
-    table.heartbeat("a:1", claim + 1, longer * 2).await.unwrap();
-    table.heartbeat("b", claim, longer * 2).await.unwrap();
+    table.take_part("a:1", claim + 1, longer * 2).await.unwrap();
+    table.take_part("b", claim, longer * 2).await.unwrap();
     assert!(slot(&table).await.ttl_left <= longer);
 }
 
@@ -62,7 +62,7 @@ async fn i6_a_lease_that_has_ended_is_not_renewed() {
     let table = HomeTable::new(&redis, 3);
     let claim = table.claim(HOME, "a", 0, SHORT).await.unwrap().unwrap();
     eventually("the end", || slot(&table), |slot| slot.ttl_left.is_zero()).await;
-    table.heartbeat("a", claim, LEASE).await.unwrap();
+    table.take_part("a", claim, LEASE).await.unwrap();
     let ended = slot(&table).await;
     assert!(ended.ttl_left.is_zero());
     assert_eq!((ended.owner.as_deref(), ended.claim), (Some("a"), claim));

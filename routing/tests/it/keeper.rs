@@ -33,7 +33,7 @@ async fn i7_one_that_is_killed_moves_nobody_and_gets_its_home_back() {
     // Killed again, and away for longer than its lease.
     b.kill().await;
     let table = HomeTable::new(&redis, 8);
-    let read = || async { table.heartbeat("looker", 0, LEASE).await.unwrap().slots };
+    let read = || async { table.look().await.unwrap().table.slots };
     eventually("the end of b's lease", read, |slots| {
         slots
             .iter()
@@ -123,7 +123,7 @@ async fn a_crowd_settles() {
         .collect();
     let read = || async {
         let table = HomeTable::new(&redis, 16);
-        table.heartbeat("looker", 0, LEASE).await.unwrap().slots
+        table.look().await.unwrap().table.slots
     };
     let slots = eventually("16 owners", read, |slots| {
         slots.iter().all(|slot| !slot.ttl_left.is_zero())
@@ -181,7 +181,7 @@ async fn trap_9_after_a_silence_former_holders_come_first() {
     let had = a.held().await;
     a.kill().await;
     let table = HomeTable::new(&redis, 1);
-    let read = || async { table.heartbeat("looker", 0, LEASE).await.unwrap().slots };
+    let read = || async { table.look().await.unwrap().table.slots };
     eventually("the end of a's lease", read, |slots| {
         slots[0].ttl_left.is_zero()
     })

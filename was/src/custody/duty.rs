@@ -232,11 +232,6 @@ impl Custody {
         std::mem::take(&mut self.confirmed)
     }
 
-    /// Whether anything is in custody.
-    pub fn is_idle(&self) -> bool {
-        self.rounds.open_at().is_none()
-    }
-
     /// Orphans that wait or are being handed on.
     pub fn orphans(&self) -> usize {
         self.orphans.len() + self.handing

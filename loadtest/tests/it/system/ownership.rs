@@ -14,11 +14,8 @@ async fn homes(bench: &Bench) -> BTreeMap<String, (i32, i64)> {
         key_prefix: bench.space.key_prefix(),
     })
     .unwrap();
-    let table = HomeTable::new(&redis, 6)
-        .heartbeat("bystander", 0, Duration::from_secs(1))
-        .await
-        .unwrap();
-    table
+    let seen = HomeTable::new(&redis, 6).look().await.unwrap();
+    seen.table
         .slots
         .into_iter()
         .filter(|slot| !slot.ttl_left.is_zero())
