@@ -13,9 +13,9 @@
 mod plan;
 #[cfg(test)]
 pub(crate) mod played;
-mod routes;
 #[cfg(test)]
 mod tests;
+mod whereabouts;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ use crate::custody::Orphan;
 use crate::metrics::Observed;
 use crate::registry::Registry;
 use plan::Plan;
-pub use routes::{Routes, Tables};
+pub use whereabouts::{Tables, Whereabouts};
 
 /// Users whose routes are read in one request.
 const TOGETHER: usize = 500;
@@ -85,7 +85,7 @@ struct Judged {
     ahead: bool,
 }
 
-impl<R: Routes, P: Publish> Handover<R, P> {
+impl<R: Whereabouts, P: Publish> Handover<R, P> {
     /// Hands on all of `orphans`, once.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Handover, Routes};
+use super::{Handover, Whereabouts};
 use crate::custody::Orphan;
 use crate::metrics::Observed;
 
@@ -71,7 +71,7 @@ pub(crate) fn away() -> RoutingError {
     RoutingError::Crowded { operation: "be" }
 }
 
-impl Routes for Played {
+impl Whereabouts for Played {
     async fn current(&self, users: &[UserId]) -> Result<Vec<Arc<[Route]>>, RoutingError> {
         if self.table.lock().unwrap().is_none() {
             return Err(away());

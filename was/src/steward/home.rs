@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Commit;
 use crate::custody::{Capacity, Custody, Orphan, Round};
-use crate::handover::{Handover, Routes};
+use crate::handover::{Handover, Whereabouts};
 use crate::metrics::Observed;
 
 /// Records taken at once.
@@ -47,7 +47,7 @@ pub(super) struct Reader<F, R, P> {
     pub(super) stop: CancellationToken,
 }
 
-impl<F: ReadFeed, R: Routes, P: Publish> Reader<F, R, P> {
+impl<F: ReadFeed, R: Whereabouts, P: Publish> Reader<F, R, P> {
     /// Reads until stopped: what is read is handed on before more is read, so nothing piles up while
     /// Kafka is away.
     pub(super) async fn run(mut self) -> Ended {

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use crate::handover::{Handover, Routes, Tables};
+use crate::handover::{Handover, Tables, Whereabouts};
 use crate::metrics::Observed;
 use home::{COMMIT_EVERY, Ended, Reader};
 
@@ -59,7 +59,7 @@ struct Reading {
     task: JoinHandle<Ended>,
 }
 
-impl<R: Routes + 'static, P: Publish + 'static> Stewards<R, P> {
+impl<R: Whereabouts + 'static, P: Publish + 'static> Stewards<R, P> {
     /// Reads what is to be read until stopped.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use routing::decide::View;
 use routing::{HomeTable, Route, RouteTable, RoutingError};
 
 /// Routes and homes as they stand now: Redis's, or a test's.
-pub trait Routes: Send + Sync {
+pub trait Whereabouts: Send + Sync {
     /// The routes of `users`, in their order, by no cache.
     fn current(
         &self,
@@ -34,7 +34,7 @@ pub struct Tables {
     pub homes: HomeTable,
 }
 
-impl Routes for Tables {
+impl Whereabouts for Tables {
     async fn current(&self, users: &[UserId]) -> Result<Vec<Arc<[Route]>>, RoutingError> {
         self.routes.current(users).await
     }
