@@ -32,6 +32,7 @@ pub mod handover;
 pub mod healing;
 pub mod metrics;
 pub mod rate;
+mod reading;
 pub mod registry;
 pub mod rest;
 pub mod routes;

@@ -8,22 +8,16 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture as _};
 use protocol::{Address, CloseCode, DeliveryHeaders, RoomId, Seq, Target, UserId};
-use service::kafka::{FeedError, Incoming, KafkaError, ReadFeed};
+use service::kafka::{FeedError, Incoming, ReadFeed};
 use tokio_util::sync::CancellationToken;
 
 use super::keeping::{Keeping, Pace};
 use super::{Registry, Sessions};
 use crate::custody::{Batch, Capacity, Custody, Orphan, Ticket};
 use crate::metrics::Observed;
+use crate::reading::{BATCH, COMMIT_WITHIN, Commit, TOGETHER};
 use crate::socket::{Bound, Item, Mailbox, Pushed};
 
-/// Records taken at once: one lock of the registry for all of them.
-const BATCH: usize = 512;
-/// Orphans handed on together; one batch is under way at a time.
-const TOGETHER: usize = 5_000;
-
-/// How long the last commits may take: what is not committed is read again, and dropped as seen.
-const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 /// How long the last sessions' orphans may take: what is not handed on is not committed, and whoever
 /// reads the home next does it.
 const HAND_ON_WITHIN: Duration = Duration::from_secs(2);
@@ -31,9 +25,6 @@ const HAND_ON_WITHIN: Duration = Duration::from_secs(2);
 /// What begins the frame of an eviction: it is for the gateway, not for the client.
 const EVICT: &[u8] = br#"{"type":"evict""#;
 
-/// Commits where to read next.
-pub(super) type Commit =
-    Box<dyn Fn(i64) -> BoxFuture<'static, Result<(), KafkaError>> + Send + Sync>;
 /// Hands orphans on until that is done; false when it never will be.
 pub(super) type HandOn = Box<dyn Fn(Vec<Orphan>) -> BoxFuture<'static, bool> + Send + Sync>;
 

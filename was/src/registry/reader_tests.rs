@@ -1,4 +1,5 @@
 //! What is committed, and when; reading goes on whatever becomes of the commits.
+use service::kafka::KafkaError;
 use service::metrics::Metrics;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;

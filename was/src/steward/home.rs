@@ -7,21 +7,15 @@ use protocol::{DeliveryHeaders, Target};
 use service::kafka::{FeedError, Incoming, KafkaError, Publish, ReadFeed};
 use tokio_util::sync::CancellationToken;
 
-use super::Commit;
 use crate::custody::{Capacity, Custody, Orphan, Round};
 use crate::handover::{Handover, Whereabouts};
 use crate::metrics::Observed;
+use crate::reading::{BATCH, COMMIT_WITHIN, Commit, TOGETHER};
 
-/// Records taken at once.
-const BATCH: usize = 512;
 /// Recipients after which no more records are taken until these are handed on (I9).
 const RECIPIENTS: usize = 20_000;
-/// Orphans handed on together.
-const TOGETHER: usize = 5_000;
 /// How often the offset is committed.
 pub(super) const COMMIT_EVERY: Duration = Duration::from_secs(1);
-/// How long the last commit may take: what is not committed is handed on again.
-const COMMIT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How a reader ended.
 pub(super) type Ended = Result<(), ReadError>;

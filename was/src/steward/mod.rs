@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use protocol::Home;
 use routing::decide::View;
 use routing::since_boot;
@@ -160,9 +159,6 @@ impl<R: Whereabouts + 'static, P: Publish + 'static> Stewards<R, P> {
         Reading { stop, task }
     }
 }
-
-/// Commits where to read next.
-type Commit = Box<dyn Fn(i64) -> BoxFuture<'static, Result<(), KafkaError>> + Send + Sync>;
 
 /// The committed offset of one home.
 #[derive(Clone)]
