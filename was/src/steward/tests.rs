@@ -109,9 +109,15 @@ impl Bench {
     /// All further commits, to the end of the reader.
     async fn stopped(mut self) -> Vec<i64> {
         self.stop.cancel();
-        self.task.await.unwrap().unwrap();
+        ended(self.task).await.unwrap();
         std::iter::from_fn(|| self.commits.try_recv().ok()).collect()
     }
+}
+
+/// How a reader ended.
+async fn ended(task: JoinHandle<Ended>) -> Ended {
+    let ended = tokio::time::timeout(PATIENCE, task).await;
+    ended.expect("an end in time").unwrap()
 }
 
 /// I8, trap 5: each recipient is handed on, whatever else there is is read over, and nothing is
@@ -193,7 +199,7 @@ async fn an_end_of_the_feed_is_told() {
     bench.feed.send(Err(passing)).unwrap();
     bench.put(9, &event(6, &[1]));
     bench.feed.send(Err(FeedError::OutOfRange)).unwrap();
-    let ended = bench.task.await.unwrap().unwrap_err();
+    let ended = ended(bench.task).await.unwrap_err();
     assert_eq!(ended.to_string(), FeedError::OutOfRange.to_string());
     assert_eq!(bench.handover.sent(), [Sent::Push(1, 5), Sent::Push(1, 6)]);
 }
