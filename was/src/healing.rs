@@ -69,7 +69,8 @@ impl Healing {
     /// One look; whether all routes are to be looked for at the next one.
     async fn look(&mut self, part: Option<u32>) -> Result<bool, RoutingError> {
         let lost = self.markers.look().await?;
-        // Without a home there are no routes to be written; the next claim writes all of them.
+        // Without a home there are no routes to be written; the next claim writes all of them. If none
+        // comes, as a lease was only late, all routes are looked for: the markers are remembered by now.
         let Some(held) = self.serving.held() else {
             return Ok(true);
         };
