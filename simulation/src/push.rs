@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::{Home, PushRecord, UserId};
+use protocol::{DeliveryHeaders, Home, PushRecord, UserId};
 use routing::Route;
 
 use crate::gateway::without_value;
@@ -37,7 +37,8 @@ impl World {
             self.note(format!("user {user} is told of {room}:{seq}"));
         }
         for home in homes {
-            self.publish(without_value(home, room, seq, vec![user]));
+            let headers = DeliveryHeaders::event(room, seq, vec![user]);
+            self.publish(without_value(home, &headers));
         }
     }
 

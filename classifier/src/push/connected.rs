@@ -1,9 +1,7 @@
 //! For those who have come back: their homes are told which message it is, and nothing more. Who has
 //! seen it has seen it; to who has not it is a gap, read from Postgres; and custody goes on (I8).
 
-use std::collections::BTreeMap;
-
-use protocol::{DeliveryHeaders, Home, MAX_RECIPIENTS_PER_RECORD, PushRecord, RoomId, Seq, UserId};
+use protocol::{Home, PushRecord, Reminders};
 
 use crate::ports::{Outgoing, Sink};
 
@@ -11,30 +9,24 @@ use crate::ports::{Outgoing, Sink};
 pub(super) fn reminders<'a>(
     connected: impl Iterator<Item = (&'a PushRecord, &'a [Home])>,
 ) -> Vec<Outgoing> {
-    let mut to: BTreeMap<(RoomId, Seq, Home), Vec<UserId>> = BTreeMap::new();
+    let mut reminders = Reminders::default();
     for (push, homes) in connected {
         for home in homes {
-            let users = to.entry((push.room, push.seq, *home)).or_default();
-            users.push(push.user);
+            reminders.add(*home, push.room, push.seq, push.user);
         }
     }
-    let mut records = Vec::with_capacity(to.len());
-    for ((room, seq, home), users) in to {
-        for users in users.chunks(MAX_RECIPIENTS_PER_RECORD) {
-            records.push(Outgoing {
-                sink: Sink::Home(home),
-                key: None,
-                headers: DeliveryHeaders::event(room, seq, users.to_vec()).encode(),
-                payload: None,
-            });
-        }
-    }
-    records
+    let records = reminders.records().map(|(home, headers)| Outgoing {
+        sink: Sink::Home(home),
+        key: None,
+        headers: headers.encode(),
+        payload: None,
+    });
+    records.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use protocol::Target;
+    use protocol::{DeliveryHeaders, RoomId, Seq, Target, UserId};
 
     use super::*;
 

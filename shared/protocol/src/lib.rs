@@ -14,6 +14,7 @@ mod limits;
 mod outcome;
 mod push;
 mod record;
+mod reminder;
 mod rfc3339;
 
 pub use command::{Command, CommandKind, Invalid, Origin, VERSION};
@@ -30,6 +31,7 @@ pub use record::{
     Delivery, DeliveryHeaders, DlqReason, Header, RecordError, SignalKind, SignalRecord, Target,
     header,
 };
+pub use reminder::Reminders;
 pub use rfc3339::format_ms;
 
 pub use command::{Role, RoomKind, UnknownWord};

@@ -1,12 +1,11 @@
 //! What nobody here can confirm is handed on, as `was::handover` does it.
 
-use std::collections::BTreeMap;
-
 use classifier::ports::{Outgoing, Sink};
-use protocol::{DeliveryHeaders, Home, PushRecord, RoomId, Seq, UserId};
+use protocol::{DeliveryHeaders, Home, PushRecord, Reminders, Target, UserId};
 use routing::Route;
-use routing::decide::{Standing, View, standing};
+use routing::decide::View;
 use was::custody::{Batch, Orphan};
+use was::handover::Judged;
 
 use super::{Gateway, Job};
 use crate::switches::Without;
@@ -63,7 +62,7 @@ impl World {
     }
 
     fn send_orphans(&mut self, n: usize, orphans: &[Orphan]) {
-        let mut homes: BTreeMap<(RoomId, Seq, Home), Vec<UserId>> = BTreeMap::new();
+        let mut reminders = Reminders::default();
         for Orphan { user, room, seq } in orphans.iter().copied() {
             let targets = self.targets(n, user);
             if targets.is_empty() {
@@ -78,16 +77,20 @@ impl World {
                 handed.or_default().insert(None);
             }
             for home in targets {
-                homes.entry((room, seq, home)).or_default().push(user);
+                reminders.add(home, room, seq, user);
             }
         }
-        for ((room, seq, home), users) in homes {
+        for (home, headers) in reminders.records() {
             let at = self.homes.get(super::index(home)).map_or(0, Vec::len);
-            for user in &users {
-                let handed = self.truth.handed.entry((*user, room, seq));
-                handed.or_default().insert(Some((home, at)));
+            if let (Some(room), Some(seq), Target::Users(users)) =
+                (headers.room, headers.seq, &headers.target)
+            {
+                for user in users {
+                    let handed = self.truth.handed.entry((*user, room, seq));
+                    handed.or_default().insert(Some((home, at)));
+                }
             }
-            self.publish(without_value(home, room, seq, users));
+            self.publish(without_value(home, &headers));
         }
     }
 
@@ -102,54 +105,29 @@ impl World {
         };
         let gateway = &self.gateways[n];
         let mut judged = judge(gateway, view, false, &routes);
-        if judged
-            .iter()
-            .any(|(_, standing)| *standing == Standing::Ahead)
-        {
+        if judged.ahead {
             let view = self.redis.view(HOMES, self.now);
             judged = judge(gateway, &view, true, &routes);
         }
-        let mut homes = Vec::new();
-        let mut dead = Vec::new();
-        for (route, standing) in judged {
-            let moved = gateway
-                .held
-                .filter(|_| gateway.sessions.contains_key(&route.session));
-            match standing {
-                Standing::Dead => dead.push(route),
-                _ => homes.push(moved.map_or(route.home, |held| held.home)),
-            }
+        if !judged.dead.is_empty() {
+            self.after(1, 100, Event::Server(Server::Prune(user, judged.dead)));
         }
-        homes.sort_unstable();
-        homes.dedup();
-        if !dead.is_empty() {
-            self.after(1, 100, Event::Server(Server::Prune(user, dead)));
-        }
-        homes
+        judged.homes
     }
 }
 
-fn judge(
-    gateway: &Gateway,
-    view: &View,
-    afterwards: bool,
-    routes: &[Route],
-) -> Vec<(Route, Standing)> {
+fn judge(gateway: &Gateway, view: &View, afterwards: bool, routes: &[Route]) -> Judged {
     let own = gateway.held.map(|held| (held.home, held.incarnation));
     let here = |session| gateway.sessions.contains_key(&session);
-    let judged = routes.iter().map(|route| {
-        let standing = standing(route, view, afterwards, own, here);
-        (*route, standing)
-    });
-    judged.collect()
+    Judged::of(routes, view, afterwards, own, here)
 }
 
 /// A record that only says which event there is.
-pub fn without_value(home: Home, room: RoomId, seq: Seq, users: Vec<UserId>) -> Outgoing {
+pub fn without_value(home: Home, headers: &DeliveryHeaders) -> Outgoing {
     Outgoing {
         sink: Sink::Home(home),
         key: None,
-        headers: DeliveryHeaders::event(room, seq, users).encode(),
+        headers: headers.encode(),
         payload: None,
     }
 }

@@ -10,6 +10,7 @@
 //! Done is what Kafka has acknowledged. A batch of which something was not is handed on again, whole:
 //! what comes twice is dropped by the session, and may be pushed twice.
 
+mod judged;
 mod plan;
 #[cfg(test)]
 pub(crate) mod played;
@@ -23,7 +24,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use protocol::{Home, UserId};
-use routing::decide::{Standing, View, standing};
+use routing::decide::View;
 use routing::{HomeState, Route};
 use service::kafka::{ProduceError, Producer, Publish, Topics};
 use tokio::sync::watch;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::custody::Orphan;
 use crate::metrics::Observed;
 use crate::registry::Registry;
+pub use judged::Judged;
 use plan::Plan;
 pub use whereabouts::{Tables, Whereabouts};
 
@@ -75,15 +77,6 @@ pub struct Handover<R = Tables, P = Producer> {
 
 /// Where the orphans of each user go; who is not in it, or has no home, is pushed.
 type Targets = HashMap<UserId, Vec<Home>>;
-
-/// What the routes of some users come to.
-#[derive(Debug, Default)]
-struct Judged {
-    targets: Targets,
-    dead: Vec<(UserId, Vec<Route>)>,
-    /// A route is above the table.
-    ahead: bool,
-}
 
 impl<R: Whereabouts, P: Publish> Handover<R, P> {
     /// Hands on all of `orphans`, once.
@@ -141,17 +134,24 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
             let Some(judged) = self.judge(&found).await else {
                 break;
             };
-            self.prune(judged.dead).await;
-            targets.extend(judged.targets);
+            let mut dead = Vec::new();
+            for (user, judged) in judged {
+                targets.insert(user, judged.homes);
+                if !judged.dead.is_empty() {
+                    dead.push((user, judged.dead));
+                }
+            }
+            self.prune(dead).await;
         }
         targets
     }
 
     /// None when the table of homes was never read.
-    async fn judge(&self, found: &[(UserId, Arc<[Route]>)]) -> Option<Judged> {
+    async fn judge(&self, found: &[(UserId, Arc<[Route]>)]) -> Option<Vec<(UserId, Judged)>> {
         let known = self.views.borrow().clone();
         let judged = known.map(|view| self.judge_by(&view, false, found));
-        if judged.as_ref().is_some_and(|judged| !judged.ahead) {
+        let ahead = |judged: &Vec<(UserId, Judged)>| judged.iter().any(|(_, judged)| judged.ahead);
+        if judged.as_ref().is_some_and(|judged| !ahead(judged)) {
             return judged;
         }
         match self.routes.look().await {
@@ -163,35 +163,20 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
         }
     }
 
-    fn judge_by(&self, view: &View, afterwards: bool, found: &[(UserId, Arc<[Route]>)]) -> Judged {
+    fn judge_by(
+        &self,
+        view: &View,
+        afterwards: bool,
+        found: &[(UserId, Arc<[Route]>)],
+    ) -> Vec<(UserId, Judged)> {
         let own = match &*self.state.borrow() {
             HomeState::Held(held) => Some((held.home, held.incarnation)),
             HomeState::Unheard { .. } | HomeState::Waiting { .. } => None,
         };
-        let mut judged = Judged::default();
-        for (user, routes) in found {
-            let (mut homes, mut dead) = (Vec::new(), Vec::new());
-            for route in routes.iter() {
-                let here = |session| self.registry.has(session);
-                match standing(route, view, afterwards, own, here) {
-                    Standing::Dead => dead.push(*route),
-                    alive => {
-                        judged.ahead |= alive == Standing::Ahead;
-                        // A session that is here, about to write its route to the home as it is now.
-                        let moved = own.filter(|_| self.registry.has(route.session));
-                        let home = moved.map_or(route.home, |(home, _)| home);
-                        if !homes.contains(&home) {
-                            homes.push(home);
-                        }
-                    }
-                }
-            }
-            judged.targets.insert(*user, homes);
-            if !dead.is_empty() {
-                judged.dead.push((*user, dead));
-            }
-        }
-        judged
+        let here = |session| self.registry.has(session);
+        let judge = |routes: &[Route]| Judged::of(routes, view, afterwards, own, here);
+        let judged = found.iter().map(|(user, routes)| (*user, judge(routes)));
+        judged.collect()
     }
 
     /// One that fails is left standing: it is found again with the user's next record.

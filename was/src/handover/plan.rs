@@ -1,18 +1,16 @@
 //! Which records a batch of orphans becomes. Pure.
 
-use std::collections::BTreeMap;
-
-use protocol::{DeliveryHeaders, Home, MAX_RECIPIENTS_PER_RECORD, PushRecord, RoomId, Seq, UserId};
+use protocol::{PushRecord, Reminders};
 use service::kafka::{Outgoing, Topics};
 
 use super::{Handed, Targets};
 use crate::custody::Orphan;
 
 /// One record for each home and message with all who are to get it there, and a push for each who has
-/// nowhere to get it. In the order of the messages: a session that gets them so has fewer holes.
+/// nowhere to get it.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    homes: BTreeMap<(RoomId, Seq, Home), Vec<UserId>>,
+    reminders: Reminders,
     pushes: Vec<Orphan>,
     on: usize,
 }
@@ -27,7 +25,7 @@ impl Plan {
                 Some(homes) => {
                     plan.on += 1;
                     for home in homes {
-                        plan.homes.entry((room, seq, *home)).or_default().push(user);
+                        plan.reminders.add(*home, room, seq, user);
                     }
                 }
             }
@@ -43,14 +41,11 @@ impl Plan {
     }
 
     pub(super) fn records(&self, topics: &Topics) -> impl Iterator<Item = Outgoing> {
-        let homes = self.homes.iter().flat_map(|((room, seq, home), users)| {
-            let chunks = users.chunks(MAX_RECIPIENTS_PER_RECORD);
-            chunks.map(|users| Outgoing {
-                partition: Some(home.0),
-                // Without a value: a session that has not seen it reads it from Postgres.
-                headers: DeliveryHeaders::event(*room, *seq, users.to_vec()).encode(),
-                ..Outgoing::to(topics.receive())
-            })
+        let reminders = self.reminders.records();
+        let reminders = reminders.map(|(home, headers)| Outgoing {
+            partition: Some(home.0),
+            headers: headers.encode(),
+            ..Outgoing::to(topics.receive())
         });
         let pushes = self.pushes.iter().map(|orphan| {
             let record = PushRecord::check(orphan.user, orphan.room, orphan.seq);
@@ -60,6 +55,6 @@ impl Plan {
                 ..Outgoing::to(topics.push())
             }
         });
-        homes.chain(pushes)
+        reminders.chain(pushes)
     }
 }
