@@ -7,8 +7,8 @@
 //! has come back, or another is still here. Where no route is left, or none could be read, a `chat-push`
 //! record with `check` is the end of it: whoever pushes looks once more.
 //!
-//! Done is what Kafka has acknowledged. A batch of which something was not is handed on again, whole:
-//! what comes twice is dropped by the session, and may be pushed twice.
+//! Done is what Kafka has acknowledged. Those of a batch of whose records one was not are handed on
+//! again: what comes twice is dropped by the session, and may be pushed twice.
 
 mod judged;
 mod plan;
@@ -18,6 +18,7 @@ pub(crate) mod played;
 mod tests;
 mod whereabouts;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use futures_util::{StreamExt as _, stream};
 use protocol::{Home, UserId};
 use routing::decide::View;
 use routing::{HomeState, Route};
-use service::kafka::{ProduceError, Producer, Publish, Topics};
+use service::kafka::{Delivery, ProduceError, Producer, Publish, Topics};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -55,6 +56,14 @@ pub struct Handed {
     pub pushed: usize,
 }
 
+/// Those of a batch that were not handed on.
+#[derive(Debug)]
+struct Left {
+    orphans: Vec<Orphan>,
+    /// Why, of the last of them.
+    error: ProduceError,
+}
+
 /// Hands on. One for all homes that this gateway reads, its own and those that it stewards.
 pub struct Handover<R = Tables, P = Producer> {
     /// Redis.
@@ -79,36 +88,38 @@ pub struct Handover<R = Tables, P = Producer> {
 type Targets = HashMap<UserId, Vec<Home>>;
 
 impl<R: Whereabouts, P: Publish> Handover<R, P> {
-    /// Hands on all of `orphans`, once.
-    ///
-    /// # Errors
-    /// [`ProduceError`] when not all of it was acknowledged by Kafka: then none of it is done.
-    pub async fn hand_on(&self, orphans: &[Orphan]) -> Result<Handed, ProduceError> {
+    /// Hands on all of `orphans`, once, and says what is left of them, if anything is.
+    async fn hand_on(&self, orphans: &[Orphan]) -> (Handed, Option<Left>) {
         let targets = self.targets(orphans).await;
         let plan = Plan::new(orphans, &targets);
-        self.send(&plan).await.inspect_err(|error| {
-            if matches!(error, ProduceError::Fatal(_)) {
-                self.fatal.cancel();
-            }
-        })?;
-        let handed = plan.handed();
+        let (failed, error) = self.send(&plan).await;
+        let handed = plan.handed(&failed);
         self.observed.custody.handed_on.inc_by(handed.on as u64);
         self.observed.custody.pushed.inc_by(handed.pushed as u64);
-        Ok(handed)
+        let left = error.map(|error| {
+            let failed = orphans.iter().filter(|orphan| failed.contains(orphan));
+            let orphans = failed.copied().collect();
+            Left { orphans, error }
+        });
+        (handed, left)
     }
 
     /// Hands on until it is done, with a fresh look-up each time; false when it was stopped before.
     pub async fn until_handed(&self, orphans: &[Orphan], stop: &CancellationToken) -> bool {
         let mut pause = AGAIN;
+        let mut left = Cow::Borrowed(orphans);
         loop {
-            let handed = tokio::select! {
+            let (_, failed) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return false,
-                handed = self.hand_on(orphans) => handed,
+                handed = self.hand_on(&left) => handed,
             };
-            let Err(error) = handed else { return true };
+            let Some(Left { orphans, error }) = failed else {
+                return true;
+            };
             self.observed.hand_on_failures.inc();
             tracing::warn!(%error, orphans = orphans.len(), "not handed on, will be again");
+            left = Cow::Owned(orphans);
             tokio::select! {
                 () = stop.cancelled() => return false,
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(AGAIN_MOST),
@@ -192,19 +203,32 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
             .await;
     }
 
-    async fn send(&self, plan: &Plan) -> Result<(), ProduceError> {
-        let mut sent = Vec::new();
-        for record in plan.records(&self.topics) {
-            let delivery = loop {
+    /// Sends all records, and says which orphans are not done for the lack of one, and why.
+    async fn send(&self, plan: &Plan) -> (BTreeSet<Orphan>, Option<ProduceError>) {
+        let mut sending = Sending::default();
+        for (record, orphans) in plan.records(&self.topics) {
+            // Of what nobody can take now, no more is tried.
+            if sending.is_refused() {
+                sending.failed.extend(orphans);
+                continue;
+            }
+            let result = loop {
                 match self.publisher.publish(&record) {
                     // Some of what fills the queue is ours: it goes on when that is through.
-                    Err(ProduceError::Full) if !sent.is_empty() => settle(&mut sent).await?,
-                    result => break result?,
+                    Err(ProduceError::Full) if !sending.sent.is_empty() => sending.settle().await,
+                    result => break result,
                 }
             };
-            sent.push(delivery);
+            match result {
+                Ok(delivery) => sending.sent.push((delivery, orphans)),
+                Err(error) => sending.fail(orphans, error),
+            }
         }
-        settle(&mut sent).await
+        sending.settle().await;
+        if matches!(sending.error, Some(ProduceError::Fatal(_))) {
+            self.fatal.cancel();
+        }
+        (sending.failed, sending.error)
     }
 
     fn failed(&self, error: &routing::RoutingError) {
@@ -214,10 +238,36 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
     }
 }
 
-/// Waits for what was sent.
-async fn settle(sent: &mut Vec<service::kafka::Delivery>) -> Result<(), ProduceError> {
-    for delivery in sent.drain(..) {
-        delivery.await?;
+/// What is on its way, and what did not arrive.
+#[derive(Default)]
+struct Sending {
+    sent: Vec<(Delivery, Vec<Orphan>)>,
+    failed: BTreeSet<Orphan>,
+    error: Option<ProduceError>,
+}
+
+impl Sending {
+    /// Waits for what was sent.
+    async fn settle(&mut self) {
+        for (delivery, orphans) in std::mem::take(&mut self.sent) {
+            if let Err(error) = delivery.await {
+                self.fail(orphans, error);
+            }
+        }
     }
-    Ok(())
+
+    fn fail(&mut self, orphans: Vec<Orphan>, error: ProduceError) {
+        self.failed.extend(orphans);
+        if !matches!(self.error, Some(ProduceError::Fatal(_))) {
+            self.error = Some(error);
+        }
+    }
+
+    /// There is no room, or never will be.
+    fn is_refused(&self) -> bool {
+        matches!(
+            self.error,
+            Some(ProduceError::Full | ProduceError::Fatal(_))
+        )
+    }
 }

@@ -1,6 +1,8 @@
 //! Which records a batch of orphans becomes. Pure.
 
-use protocol::{PushRecord, Reminders};
+use std::collections::BTreeSet;
+
+use protocol::{DeliveryHeaders, PushRecord, Reminders, Target};
 use service::kafka::{Outgoing, Topics};
 
 use super::{Handed, Targets};
@@ -12,7 +14,7 @@ use crate::custody::Orphan;
 pub(super) struct Plan {
     reminders: Reminders,
     pushes: Vec<Orphan>,
-    on: usize,
+    on: Vec<Orphan>,
 }
 
 impl Plan {
@@ -23,7 +25,7 @@ impl Plan {
             match targets.get(&user).map(Vec::as_slice) {
                 None | Some([]) => plan.pushes.push(*orphan),
                 Some(homes) => {
-                    plan.on += 1;
+                    plan.on.push(*orphan);
                     for home in homes {
                         plan.reminders.add(*home, room, seq, user);
                     }
@@ -33,28 +35,44 @@ impl Plan {
         plan
     }
 
-    pub(super) fn handed(&self) -> Handed {
+    /// What was done, if all of it was but `failed`.
+    pub(super) fn handed(&self, failed: &BTreeSet<Orphan>) -> Handed {
+        let done = |orphan: &&Orphan| !failed.contains(orphan);
         Handed {
-            on: self.on,
-            pushed: self.pushes.len(),
+            on: self.on.iter().filter(done).count(),
+            pushed: self.pushes.iter().filter(done).count(),
         }
     }
 
-    pub(super) fn records(&self, topics: &Topics) -> impl Iterator<Item = Outgoing> {
+    /// The records, each with the orphans that it is for.
+    pub(super) fn records(&self, topics: &Topics) -> impl Iterator<Item = (Outgoing, Vec<Orphan>)> {
         let reminders = self.reminders.records();
-        let reminders = reminders.map(|(home, headers)| Outgoing {
-            partition: Some(home.0),
-            headers: headers.encode(),
-            ..Outgoing::to(topics.receive())
+        let reminders = reminders.map(|(home, headers)| {
+            let record = Outgoing {
+                partition: Some(home.0),
+                headers: headers.encode(),
+                ..Outgoing::to(topics.receive())
+            };
+            (record, orphans_of(headers))
         });
         let pushes = self.pushes.iter().map(|orphan| {
             let record = PushRecord::check(orphan.user, orphan.room, orphan.seq);
-            Outgoing {
+            let record = Outgoing {
                 key: Some(record.key()),
                 payload: Some(record.encode()),
                 ..Outgoing::to(topics.push())
-            }
+            };
+            (record, vec![*orphan])
         });
         reminders.chain(pushes)
     }
+}
+
+fn orphans_of(headers: DeliveryHeaders) -> Vec<Orphan> {
+    let (Target::Users(users), Some(room), Some(seq)) = (headers.target, headers.room, headers.seq)
+    else {
+        return Vec::new();
+    };
+    let orphan = |user| Orphan { user, room, seq };
+    users.into_iter().map(orphan).collect()
 }

@@ -26,7 +26,7 @@ async fn i8_trap_6_to_the_living_and_the_dead_are_removed() {
         orphan(4, 6),
         orphan(5, 6),
     ];
-    let handed = handover.hand_on(&orphans).await.unwrap();
+    let (handed, _) = handover.hand_on(&orphans).await;
     assert_eq!(handed, Handed { on: 3, pushed: 3 });
     let expected = [
         Sent::To(2, 5, vec![1, 4]),
@@ -56,10 +56,7 @@ async fn to_a_session_here_by_way_of_its_home() {
         handover.registry.enter(user(id), route.session, &mailbox);
         handover.stand(id, &[route]);
     }
-    handover
-        .hand_on(&[orphan(1, 5), orphan(2, 5)])
-        .await
-        .unwrap();
+    handover.hand_on(&[orphan(1, 5), orphan(2, 5)]).await;
     assert_eq!(handover.sent(), [Sent::To(1, 5, vec![1, 2])]);
     assert_eq!(handover.routes.pruned.lock().unwrap().len(), 0);
 }
@@ -72,10 +69,7 @@ async fn a_claim_above_the_table_is_looked_at_again() {
     handover.stand(2, &[route(2, 21)]);
     let newer = view(&[(10, true), (22, true), (31, true)]);
     *handover.routes.table.lock().unwrap() = Some(newer);
-    handover
-        .hand_on(&[orphan(1, 5), orphan(2, 5)])
-        .await
-        .unwrap();
+    handover.hand_on(&[orphan(1, 5), orphan(2, 5)]).await;
     assert_eq!(handover.sent(), [Sent::To(3, 5, vec![1]), Sent::Push(2, 5)]);
     assert_eq!(*handover.routes.looks.lock().unwrap(), 1);
 }
@@ -89,10 +83,7 @@ async fn trap_9_in_the_grace_no_route_is_dead() {
     handover.views = watch::channel(Some(Arc::new(graced))).1;
     handover.stand(1, &[route(2, 20)]);
     handover.stand(2, &[route(3, 29)]);
-    handover
-        .hand_on(&[orphan(1, 5), orphan(2, 5)])
-        .await
-        .unwrap();
+    handover.hand_on(&[orphan(1, 5), orphan(2, 5)]).await;
     assert_eq!(
         handover.sent(),
         [Sent::To(2, 5, vec![1]), Sent::To(3, 5, vec![2])]
@@ -110,7 +101,7 @@ async fn i8_without_redis_all_is_pushed_with_a_check() {
         if !known {
             handover.views = watch::channel(None).1;
         }
-        let handed = handover.hand_on(&[orphan(1, 5)]).await.unwrap();
+        let (handed, _) = handover.hand_on(&[orphan(1, 5)]).await;
         assert_eq!(handed, Handed { on: 0, pushed: 1 });
         assert_eq!(handover.sent(), [Sent::Push(1, 5)]);
     }
@@ -125,8 +116,8 @@ async fn i8_what_is_not_acknowledged_is_handed_on_again() {
     let timed_out = || (false, ProduceError::TimedOut);
     let refuse = |refusals| *handover.publisher.refusals.lock().unwrap() = refusals;
     refuse(vec![timed_out()]);
-    let failed = handover.hand_on(&[orphan(1, 5)]).await;
-    assert_eq!(failed, Err(ProduceError::TimedOut));
+    let (_, left) = handover.hand_on(&[orphan(1, 5)]).await;
+    assert_eq!(left.unwrap().error, ProduceError::TimedOut);
     assert_eq!(handover.observed.custody.pushed.get(), 0);
 
     refuse(vec![(true, ProduceError::Full), timed_out()]);
@@ -141,6 +132,33 @@ async fn i8_what_is_not_acknowledged_is_handed_on_again() {
     assert!(!handover.fatal.is_cancelled());
 }
 
+/// I8, I9: one record that fails keeps only those waiting whom it is for; nobody else is told again.
+#[tokio::test]
+async fn i8_i9_only_what_failed_is_handed_on_again() {
+    let handover = handover();
+    for id in [1, 2, 4] {
+        handover.stand(id, &[route(2, 20)]);
+    }
+    let refusals = vec![(false, ProduceError::TimedOut)];
+    *handover.publisher.refusals.lock().unwrap() = refusals;
+    let orphans = [orphan(1, 5), orphan(2, 6), orphan(3, 6), orphan(4, 5)];
+    let (handed, left) = handover.hand_on(&orphans).await;
+    assert_eq!(handed, Handed { on: 1, pushed: 1 });
+    let left = left.unwrap().orphans;
+    assert_eq!(left, [orphan(1, 5), orphan(4, 5)]);
+    let rest = [Sent::To(2, 6, vec![2]), Sent::Push(3, 6)];
+    assert_eq!(handover.sent(), rest);
+
+    let refusals = vec![(false, ProduceError::TimedOut)];
+    *handover.publisher.refusals.lock().unwrap() = refusals;
+    let never = CancellationToken::new();
+    assert!(handover.until_handed(&orphans, &never).await);
+    let [six, push] = rest;
+    assert_eq!(handover.sent(), [six, push, Sent::To(2, 5, vec![1, 4])]);
+    let custody = &handover.observed.custody;
+    assert_eq!((custody.handed_on.get(), custody.pushed.get()), (4, 2));
+}
+
 /// I9: a queue that is full of what was just sent is waited for; it fails only one that sent nothing.
 #[tokio::test]
 async fn i9_a_full_queue_is_waited_for() {
@@ -148,8 +166,8 @@ async fn i9_a_full_queue_is_waited_for() {
     handover.stand(1, &[route(2, 20)]);
     let full = || (true, ProduceError::Full);
     handover.publisher.refusals.lock().unwrap().push(full());
-    let handed = handover.hand_on(&[orphan(1, 5)]).await;
-    assert_eq!(handed, Err(ProduceError::Full));
+    let (_, left) = handover.hand_on(&[orphan(1, 5)]).await;
+    assert_eq!(left.unwrap().error, ProduceError::Full);
     // Not at the first record, but at the second.
     let gate = Gate::default();
     let handover = Handover {
@@ -163,8 +181,9 @@ async fn i9_a_full_queue_is_waited_for() {
         fatal: handover.fatal,
     };
     let orphans: Vec<Orphan> = (1..=20).map(|seq| orphan(1, seq)).collect();
-    let handed = handover.hand_on(&orphans).await;
-    assert_eq!(handed, Ok(Handed { on: 20, pushed: 0 }));
+    let (handed, left) = handover.hand_on(&orphans).await;
+    assert_eq!(handed, Handed { on: 20, pushed: 0 });
+    assert!(left.is_none(), "{left:?}");
 }
 
 /// A queue that is full after each three.
@@ -211,6 +230,6 @@ async fn a_producer_that_failed_for_good_is_told() {
         .lock()
         .unwrap()
         .push((true, fatal));
-    handover.hand_on(&[orphan(1, 5)]).await.unwrap_err();
+    handover.hand_on(&[orphan(1, 5)]).await;
     assert!(handover.fatal.is_cancelled());
 }
