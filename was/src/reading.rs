@@ -7,6 +7,8 @@ use service::kafka::KafkaError;
 
 /// Records taken at once: one lock of the registry for all of them.
 pub(crate) const BATCH: usize = 512;
+/// Recipients after which no more records are taken at once (I9).
+pub(crate) const RECIPIENTS: usize = 20_000;
 /// Orphans handed on together; one batch is under way at a time.
 pub(crate) const TOGETHER: usize = 5_000;
 /// How long the last commits may take: what is not committed is read again, and dropped as seen or

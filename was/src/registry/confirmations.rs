@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -14,6 +15,9 @@ use crate::custody::{Holder, Round};
 
 /// Rounds of one reader; the next one's are above them.
 const ROUNDS: u32 = 32;
+
+/// From a session's end until the reader hears of it, with those that end meanwhile.
+const GATHER: Duration = Duration::from_millis(50);
 
 /// What was said since the reader listened last.
 #[derive(Debug, Default)]
@@ -99,9 +103,11 @@ impl Confirmations {
         }
     }
 
-    /// Waits until a session has ended.
-    pub(super) async fn one_ended(&self) {
+    /// Waits until sessions have ended: when many end, they do so one shortly after the other, and
+    /// each time the ledger is gone through.
+    pub(super) async fn some_ended(&self) {
         self.ended.notified().await;
+        tokio::time::sleep(GATHER).await;
     }
 
     /// All that is queued from here on belongs to this round.
@@ -120,6 +126,20 @@ mod tests {
     use protocol::{Address, UserId};
 
     use super::*;
+
+    /// The reader is not woken for each of many that end together.
+    #[tokio::test]
+    async fn who_end_together_are_heard_of_together() {
+        let confirmations = Confirmations::default();
+        let first = confirmations.listen();
+        let holder = |n| (UserId::new(1).unwrap(), Address::from_u128(n));
+        confirmations.ended(holder(1));
+        tokio::join!(confirmations.some_ended(), async {
+            tokio::time::sleep(GATHER / 5).await;
+            confirmations.ended(holder(2));
+        });
+        assert_eq!(confirmations.take(first).ended, [holder(1), holder(2)]);
+    }
 
     /// What a session of before says is not taken by the reader that comes after, nor the other way.
     #[test]

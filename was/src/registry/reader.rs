@@ -1,8 +1,8 @@
 //! Reads the home and hands each record to the sessions it is for: the same bytes to all of them.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -15,12 +15,8 @@ use super::keeping::{Keeping, Pace};
 use super::{Registry, Sessions};
 use crate::custody::{Batch, Capacity, Custody, Orphan, Ticket};
 use crate::metrics::Observed;
-use crate::reading::{BATCH, COMMIT_WITHIN, Commit, TOGETHER};
+use crate::reading::{BATCH, COMMIT_WITHIN, Commit, HAND_ON_WITHIN, RECIPIENTS, TOGETHER};
 use crate::socket::{Bound, Item, Mailbox, Pushed};
-
-/// How long the last sessions' orphans may take: what is not handed on is not committed, and whoever
-/// reads the home next does it.
-const HAND_ON_WITHIN: Duration = Duration::from_secs(2);
 
 /// What begins the frame of an eviction: it is for the gateway, not for the client.
 const EVICT: &[u8] = br#"{"type":"evict""#;
@@ -69,6 +65,7 @@ impl<F: ReadFeed> Reader<F> {
         // One at a time, and never waited for: it takes seconds when its broker has gone.
         let mut commit: Committing = Fuse::terminated();
         let mut handing: Handing = Fuse::terminated();
+        let mut ended = pin!(registry.confirmations.some_ended());
         loop {
             if handing.is_terminated() {
                 handing = self.hand_on(&mut keeping);
@@ -77,7 +74,10 @@ impl<F: ReadFeed> Reader<F> {
                 () = self.stop.cancelled() => break,
                 done = &mut commit => committed = done.or(committed),
                 handed = &mut handing => keeping.handed(handed),
-                () = registry.confirmations.one_ended() => keeping.listen(),
+                () = &mut ended => {
+                    ended.set(registry.confirmations.some_ended());
+                    keeping.listen();
+                }
                 _ = turn.tick() => keeping.turn(),
                 _ = due.tick() => {
                     let next = keeping.custody.committable();
@@ -167,11 +167,12 @@ impl<F: ReadFeed> Reader<F> {
     fn take(&mut self, first: Incoming, keeping: &mut Keeping) {
         let registry = Arc::clone(&self.registry);
         let sessions = registry.read();
-        let (mut next, mut taken) = (Some(first), 0);
+        let (mut next, mut taken, mut recipients) = (Some(first), 0, 0);
         while let Some(record) = next {
-            self.dispatch(record, &sessions, &mut keeping.custody);
+            recipients += self.dispatch(record, &sessions, &mut keeping.custody);
             taken += 1;
-            if taken == BATCH || keeping.custody.is_full() {
+            // Who enters or leaves waits for the lock meanwhile.
+            if taken == BATCH || recipients >= RECIPIENTS || keeping.custody.is_full() {
                 break;
             }
             // An error comes once more when it is waited for.
@@ -180,17 +181,23 @@ impl<F: ReadFeed> Reader<F> {
         self.observed.records.inc_by(taken as u64);
     }
 
-    fn dispatch(&self, record: Incoming, sessions: &Sessions, custody: &mut Custody) {
+    /// Hands a record to whom it is for, and says how many that are.
+    fn dispatch(&self, record: Incoming, sessions: &Sessions, custody: &mut Custody) -> usize {
         let offset = record.offset;
         let headers = match DeliveryHeaders::decode(record.header_slices()) {
             Ok(headers) => headers,
             Err(error) => {
                 self.observed.unreadable.inc();
                 tracing::warn!(offset, %error, "unreadable record");
-                return custody.passed(offset);
+                custody.passed(offset);
+                return 0;
             }
         };
         let frame = record.payload;
+        let recipients = match &headers.target {
+            Target::Users(users) => users.len(),
+            Target::Session(_) => 1,
+        };
         match (headers.target, headers.room, headers.seq) {
             (Target::Users(users), Some(room), Some(seq)) => {
                 let event = Event {
@@ -210,6 +217,7 @@ impl<F: ReadFeed> Reader<F> {
                 custody.passed(offset);
             }
         }
+        recipients
     }
 
     /// An event of a room: each recipient is in custody from here on, with his sessions here, or as

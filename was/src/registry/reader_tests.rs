@@ -1,4 +1,6 @@
 //! What is committed, and when; reading goes on whatever becomes of the commits.
+use std::time::Duration;
+
 use service::kafka::KafkaError;
 use service::metrics::Metrics;
 use tokio::sync::{mpsc, oneshot};
@@ -295,6 +297,35 @@ async fn i8_what_was_not_handed_on_is_not_committed() {
     bench.stop.cancel();
     assert_eq!(bench.committed().await, 7);
     soon("end", bench.reading).await.unwrap().unwrap();
+}
+
+/// I9: the registry is let go of after so many recipients, however few records they are of: who enters
+/// or leaves waits for it.
+#[tokio::test]
+async fn i9_few_records_of_many_recipients_are_taken_at_once() {
+    let (feed, records) = mpsc::channel(64);
+    let observed = Arc::new(Observed::new(&Metrics::new()));
+    let registry = Arc::new(Registry::default());
+    let (ours, theirs) = (Arc::clone(&registry), Arc::clone(&observed));
+    let mut keeping = Keeping::new(ours, theirs, BOUND, CAPACITY, QUICK.full);
+    let mut reader = Reader {
+        feed: Fed(records),
+        commit: Box::new(|_| std::future::ready(Ok(())).boxed()),
+        hand_on: Box::new(|_| std::future::ready(true).boxed()),
+        registry,
+        observed: Arc::clone(&observed),
+        bound: BOUND,
+        capacity: CAPACITY,
+        pace: QUICK,
+        may_commit: Box::new(|| true),
+        stop: CancellationToken::new(),
+    };
+    let many: Vec<i64> = (1..=1_000).collect();
+    for offset in 8..60 {
+        feed.try_send(event(offset, &many)).unwrap();
+    }
+    reader.take(event(7, &many), &mut keeping);
+    assert_eq!(observed.records.get(), 20);
 }
 
 /// I9: what does not fit is left in Kafka; who keeps it so is asked to ping, and in the end closed.

@@ -10,10 +10,8 @@ use tokio_util::sync::CancellationToken;
 use crate::custody::{Capacity, Custody, Orphan, Round};
 use crate::handover::{Handover, Whereabouts};
 use crate::metrics::Observed;
-use crate::reading::{BATCH, COMMIT_WITHIN, Commit, TOGETHER};
+use crate::reading::{BATCH, COMMIT_WITHIN, Commit, RECIPIENTS, TOGETHER};
 
-/// Recipients after which no more records are taken until these are handed on (I9).
-const RECIPIENTS: usize = 20_000;
 /// How often the offset is committed.
 pub(super) const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
