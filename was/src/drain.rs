@@ -11,14 +11,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
+use crate::reading::{COMMIT_WITHIN, HAND_ON_WITHIN};
 use crate::registry::come_back;
 
 /// Clients come back after at most this: their moments are spread already, and who is sent away is
 /// to miss nothing for longer than a reconnect takes.
 const RETURN_WITHIN: Duration = Duration::from_millis(200);
-/// What a stop leaves for the last records, for what the sessions had not confirmed, and for releasing
-/// the home; at most half of it.
+/// How long the last records may take.
+const FLUSH_WITHIN: Duration = Duration::from_secs(1);
+/// What a stop leaves for the last records, for what the sessions had not confirmed
+/// ([`HAND_ON_WITHIN`]), for the last commit ([`COMMIT_WITHIN`]) and, as long, for releasing the home; at
+/// most half of it.
 const RESERVE: Duration = Duration::from_secs(4);
+const _: () = assert!(
+    FLUSH_WITHIN.as_millis() + HAND_ON_WITHIN.as_millis() + 2 * COMMIT_WITHIN.as_millis()
+        <= RESERVE.as_millis(),
+    "the parts of a stop fit into it"
+);
 
 /// What is left to do when the gateway is asked to stop.
 pub struct Stop {
@@ -63,7 +72,7 @@ impl Stop {
                 "sockets left to the end of the process"
             );
         }
-        if !self.producer.flush(reserve / 4).await {
+        if !self.producer.flush(FLUSH_WITHIN.min(reserve / 4)).await {
             tracing::warn!("records left unsent");
         }
         self.last.cancel();
