@@ -1,6 +1,7 @@
 //! Real classifier processes on real Kafka, Postgres and Redis.
 
 mod bench;
+mod gateways;
 mod operator;
 
 use std::time::Duration;
@@ -22,14 +23,14 @@ fn say(text: &str) -> CommandKind {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_is_made_and_talks() {
     let mut bench = Bench::start(1).await;
-    bench.connect(user(1), 1).await;
-    bench.connect(user(2), 2).await;
+    bench.gateways.connect(user(1), 1).await;
+    bench.gateways.connect(user(2), 2).await;
     let room = bench.create_group(1, &[2, 3]).await;
     for n in 0..20 {
         bench.command(room, 1 + n % 2, say(&format!("m{n}"))).await;
     }
     for home in [1, 2] {
-        let seqs = bench.events(home, room, 21).await;
+        let seqs = bench.gateways.events(home, room, 21).await;
         assert_eq!(seqs, (1..=21).collect::<Vec<_>>(), "home {home}");
     }
     let pushes = bench.pushes(21).await;
@@ -44,8 +45,8 @@ async fn a_group_is_made_and_talks() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_is_found_at_once() {
     let mut bench = Bench::start(1).await;
-    bench.connect(user(1), 1).await;
-    bench.connect(user(2), 2).await;
+    bench.gateways.connect(user(1), 1).await;
+    bench.gateways.connect(user(2), 2).await;
     let room = bench.create_group(1, &[2]).await;
     let mut seqs = 1;
     let mut took = Vec::new();
@@ -54,15 +55,16 @@ async fn who_comes_back_is_found_at_once() {
         let home = [2, 4][round % 2];
         bench.command(room, 1, say("before")).await;
         seqs += 1;
-        bench.until_seq(home, room, seqs).await;
+        bench.gateways.until_seq(home, room, seqs).await;
         let home = [4, 2][round % 2];
-        bench.connect(user(2), home).await;
+        bench.gateways.connect(user(2), home).await;
         let back = tokio::time::Instant::now();
         // As people do: every 20 ms, until one is live.
         let live = loop {
             bench.command(room, 1, say("after")).await;
             seqs += 1;
             if bench
+                .gateways
                 .has_seq(home, room, seqs, Duration::from_millis(20))
                 .await
             {
@@ -81,7 +83,7 @@ async fn who_comes_back_is_found_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i11_poison_is_buried_and_the_lane_goes_on() {
     let mut bench = Bench::start(1).await;
-    bench.connect(user(1), 1).await;
+    bench.gateways.connect(user(1), 1).await;
     let room = bench.create_group(1, &[]).await;
     let lane = bench.lane(room);
     bench.raw(lane, room, b"\xffgarbage").await;
@@ -93,11 +95,11 @@ async fn i11_poison_is_buried_and_the_lane_goes_on() {
     let stray = bench.make(room, 1, say("stray"));
     bench.raw(1 - lane, room, &stray.encode()).await;
     let first = bench.command(room, 1, say("goes on")).await;
-    assert_eq!(bench.events(1, room, 2).await, [1, 2]);
+    assert_eq!(bench.gateways.events(1, room, 2).await, [1, 2]);
     let mut again = first.clone();
     again.retry = true;
     bench.send(&again).await;
-    match bench.answer(first.id).await {
+    match bench.gateways.answer(first.id).await {
         ServerFrame::Stored { seq, .. } => assert_eq!(seq.get(), 2),
         other => panic!("{other:?}"),
     }
@@ -113,28 +115,28 @@ async fn i11_poison_is_buried_and_the_lane_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i12_a_removed_member_gets_nothing_more() {
     let mut bench = Bench::start(1).await;
-    bench.connect(user(1), 1).await;
-    bench.connect(user(2), 2).await;
+    bench.gateways.connect(user(1), 1).await;
+    bench.gateways.connect(user(2), 2).await;
     let room = bench.create_group(1, &[2]).await;
     bench
         .command(room, 1, CommandKind::Remove { user: user(2) })
         .await;
     bench.command(room, 1, say("in private")).await;
     let refused = bench.command(room, 2, say("let me in")).await;
-    match bench.answer(refused.id).await {
+    match bench.gateways.answer(refused.id).await {
         ServerFrame::Rejected { code, .. } => assert_eq!(code.as_str(), "not_member"),
         other => panic!("{other:?}"),
     }
-    assert_eq!(bench.events(1, room, 3).await, [1, 2, 3]);
-    assert_eq!(bench.events(2, room, 2).await, [1, 2]);
-    bench.nothing_more(2).await;
+    assert_eq!(bench.gateways.events(1, room, 3).await, [1, 2, 3]);
+    assert_eq!(bench.gateways.events(2, room, 2).await, [1, 2]);
+    bench.gateways.nothing_more(2).await;
 }
 
 /// Edits, deletions, roles, renames and the end of a room, through Postgres and back.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_command_is_stored() {
     let mut bench = Bench::start(1).await;
-    bench.connect(user(1), 1).await;
+    bench.gateways.connect(user(1), 1).await;
     let room = bench.create_group(1, &[2]).await;
     bench.command(room, 2, say("hello")).await;
     let target = Seq::new(2).unwrap();
@@ -161,12 +163,13 @@ async fn every_kind_of_command_is_stored() {
     ] {
         let word = kind.event_kind();
         let command = bench.command(room, sender, kind).await;
-        match bench.answer(command.id).await {
+        match bench.gateways.answer(command.id).await {
             ServerFrame::Stored { .. } => {}
             other => panic!("{word}: {other:?}"),
         }
     }
     let kinds: Vec<String> = bench
+        .gateways
         .frames(1, room, 8)
         .await
         .iter()
@@ -197,7 +200,7 @@ async fn every_kind_of_command_is_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_direct_room_is_one_per_pair() {
     let mut bench = Bench::start(1).await;
-    bench.connect(user(1), 1).await;
+    bench.gateways.connect(user(1), 1).await;
     let room = bench.reserve().await;
     for sender in [1, 2] {
         let kind = CommandKind::Create {
@@ -206,12 +209,12 @@ async fn a_direct_room_is_one_per_pair() {
             members: vec![user(1), user(2)],
         };
         let command = bench.command(room, sender, kind).await;
-        match bench.answer(command.id).await {
+        match bench.gateways.answer(command.id).await {
             ServerFrame::Stored { seq, .. } => assert_eq!(seq.get(), 1),
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(bench.events(1, room, 1).await, [1]);
+    assert_eq!(bench.gateways.events(1, room, 1).await, [1]);
 }
 
 /// I2, I7: kill -9 of a classifier under load: the other takes its lanes, each message has one seq,
@@ -219,7 +222,7 @@ async fn a_direct_room_is_one_per_pair() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i2_a_killed_classifier_loses_and_doubles_nothing() {
     let mut bench = Bench::start(2).await;
-    bench.connect(user(1), 1).await;
+    bench.gateways.connect(user(1), 1).await;
     let rooms = [
         bench.create_group_in_lane(0).await,
         bench.create_group_in_lane(1).await,
@@ -233,7 +236,7 @@ async fn i2_a_killed_classifier_loses_and_doubles_nothing() {
         }
     }
     for room in rooms {
-        let mut seqs = bench.events(1, room, 201).await;
+        let mut seqs = bench.gateways.events(1, room, 201).await;
         seqs.sort_unstable();
         seqs.dedup();
         assert_eq!(seqs, (1..=201).collect::<Vec<_>>());
@@ -246,7 +249,7 @@ async fn i2_a_killed_classifier_loses_and_doubles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stopped_classifier_hands_its_lanes_over() {
     let mut bench = Bench::start(2).await;
-    bench.connect(user(1), 1).await;
+    bench.gateways.connect(user(1), 1).await;
     let rooms = [
         bench.create_group_in_lane(0).await,
         bench.create_group_in_lane(1).await,
@@ -277,10 +280,10 @@ async fn a_stopped_classifier_hands_its_lanes_over() {
         let within = Duration::from_millis(10);
         let mut here = true;
         for room in rooms {
-            here &= bench.has_seq(1, room, seqs + 1, within).await;
+            here &= bench.gateways.has_seq(1, room, seqs + 1, within).await;
         }
         if here {
-            seqs = bench.newest(1, rooms).min(1 + sent);
+            seqs = bench.gateways.newest(1, rooms).min(1 + sent);
             if sent > 20 {
                 longest = longest.max(last.elapsed());
             }
@@ -292,7 +295,7 @@ async fn a_stopped_classifier_hands_its_lanes_over() {
     println!("a classifier stopped: longest silence in a room {longest:?}");
     assert!(longest < Duration::from_secs(1), "{longest:?}");
     for room in rooms {
-        bench.until_seq(1, room, 1 + sent).await;
+        bench.gateways.until_seq(1, room, 1 + sent).await;
     }
     let owners = bench.owners().await;
     // Released or taken over, but not left to lapse.
@@ -311,7 +314,7 @@ async fn a_stopped_classifier_hands_its_lanes_over() {
 async fn signals_reach_members_and_nobody_else() {
     let mut bench = Bench::start(1).await;
     for n in [1, 2, 4] {
-        bench.connect(user(n.into()), n).await;
+        bench.gateways.connect(user(n.into()), n).await;
     }
     let room = bench.create_group(1, &[2]).await;
     let now = service::clock::Clock::system().wall_ms();
@@ -322,7 +325,7 @@ async fn signals_reach_members_and_nobody_else() {
     bench.signal(room, 4, now, read(1)).await;
     bench.signal(room, 2, now, read(900)).await;
     for home in [1, 2] {
-        match bench.signalled(home).await {
+        match bench.gateways.signalled(home).await {
             ServerFrame::Read { user: of, upto, .. } => {
                 assert_eq!((of, upto.get()), (user(2), 1), "clamped to the head");
             }
@@ -331,12 +334,12 @@ async fn signals_reach_members_and_nobody_else() {
     }
     bench.signal(room, 2, now - 6_000, SignalKind::Typing).await;
     bench.signal(room, 1, now, SignalKind::Typing).await;
-    match bench.signalled(2).await {
+    match bench.gateways.signalled(2).await {
         ServerFrame::Typing { user: of, .. } => assert_eq!(of, user(1)),
         other => panic!("{other:?}"),
     }
-    bench.nothing_more(1).await;
-    bench.nothing_more(4).await;
+    bench.gateways.nothing_more(1).await;
+    bench.gateways.nothing_more(4).await;
 }
 
 /// `setup` runs side by side and again, as two pods that start together do.

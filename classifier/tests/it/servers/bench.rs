@@ -1,6 +1,5 @@
-//! A cluster without gateways: the test produces commands and reads homes itself.
+//! A cluster without gateways: the test produces commands itself, and plays the gateways.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,22 +7,21 @@ use classifier::operator::{self, LaneLine};
 use classifier::push::PushSettings;
 use classifier::settings::Settings;
 use protocol::{
-    Command, CommandKind, DeliveryHeaders, DlqReason, Home, MessageId, Origin, PushRecord, RoomId,
-    RoomKind, Seq, ServerFrame, SignalKind, SignalRecord, Target, UserId, VERSION, header, lane_of,
+    Command, CommandKind, DlqReason, Home, Origin, PushRecord, RoomId, RoomKind, Seq, ServerFrame,
+    SignalKind, SignalRecord, UserId, VERSION, header, lane_of,
 };
-use routing::{Markers, Redis, RedisSettings, Route, RouteTable};
-use serde_json::Value;
+use routing::{Markers, Redis, RedisSettings, RouteTable};
 use service::kafka::{Consumer, Feed, Incoming, KafkaSettings, Outgoing, Placed, Producer, Topics};
 use service::settings::AdminSettings;
 use stack::{Cluster, ClusterOptions, Space, Stack};
 use store::{Page, RoomKey, Store, StoreSettings};
 use uuid::Uuid;
 
+use super::gateways::{Gateways, ORIGIN};
+
 const LANES: i32 = 2;
-const HOMES: i32 = 4;
-/// The home that answers come back on.
-const ORIGIN: i32 = 3;
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const HOMES: i32 = 4;
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) fn user(n: i64) -> UserId {
     UserId::new(n).unwrap()
@@ -86,25 +84,25 @@ pub(crate) async fn believed(redis: &RedisSettings) {
     }
 }
 
-#[derive(Default)]
-struct Seen {
-    /// Frames of events, in the order of the home's partition.
-    events: HashMap<RoomId, Vec<(i64, Value)>>,
-}
-
 pub(super) struct Bench {
     pub(super) cluster: Cluster,
     topics: Topics,
     producer: Producer,
     consumer: Consumer,
-    homes: HashMap<i32, Feed>,
-    seen: HashMap<i32, Seen>,
-    answers: HashMap<MessageId, ServerFrame>,
-    /// Frames without a seq, by home.
-    signals: Vec<(i32, ServerFrame)>,
+    pub(super) gateways: Gateways,
     store: Store,
-    routes: RouteTable,
     space: Space,
+}
+
+/// What is wrong is often in the log.
+impl Drop for Bench {
+    #[expect(clippy::print_stderr, reason = "a test that fails tells what it knows")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let logs = self.cluster.classifiers().map(|one| one.log_tail());
+            logs.for_each(|log| eprintln!("{log}"));
+        }
+    }
 }
 
 impl Bench {
@@ -123,33 +121,17 @@ impl Bench {
         let kafka = KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix());
         let topics = kafka.topics();
         let consumer = Consumer::start(&kafka, "bench", "bench").unwrap();
-        let homes = (1..=HOMES)
-            .map(|home| (home, consumer.add(topics.receive(), home, 0).unwrap()))
-            .collect();
         Self {
             producer: Producer::start(&kafka, "bench", Duration::from_secs(5)).unwrap(),
+            gateways: Gateways::start(&consumer, &topics, &redis),
             consumer,
-            homes,
-            seen: HashMap::new(),
-            answers: HashMap::new(),
-            signals: Vec::new(),
             store: Store::connect(&StoreSettings::new(space.postgres_url()))
                 .await
                 .unwrap(),
-            routes: RouteTable::new(&Redis::connect(&redis).unwrap()),
             cluster,
             topics,
             space,
         }
-    }
-
-    pub(super) async fn connect(&self, user: UserId, home: i32) {
-        let route = Route {
-            home: Home(home),
-            incarnation: 1,
-            session: Uuid::new_v4(),
-        };
-        self.routes.write(user, "device", &route).await.unwrap();
     }
 
     pub(super) fn settings(&self) -> Settings {
@@ -259,17 +241,6 @@ impl Bench {
         self.producer.send(&record).unwrap().await.unwrap();
     }
 
-    /// The next frame without a seq on a home.
-    pub(super) async fn signalled(&mut self, home: i32) -> ServerFrame {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            if let Some(n) = self.signals.iter().position(|(on, _)| *on == home) {
-                return self.signals.remove(n).1;
-            }
-            self.read(home, deadline, "a signal").await;
-        }
-    }
-
     async fn create(&mut self, room: RoomId, creator: i64, members: &[i64]) {
         let kind = CommandKind::Create {
             room_kind: RoomKind::Group,
@@ -277,7 +248,7 @@ impl Bench {
             members: members.iter().map(|n| user(*n)).collect(),
         };
         let command = self.command(room, creator, kind).await;
-        match self.answer(command.id).await {
+        match self.gateways.answer(command.id).await {
             ServerFrame::Stored { seq, .. } => assert_eq!(seq, Seq::ZERO.next()),
             other => panic!("{other:?}"),
         }
@@ -295,143 +266,6 @@ impl Bench {
             if self.lane(room) == lane {
                 self.create(room, 1, &[]).await;
                 return room;
-            }
-        }
-    }
-
-    /// The answer to a command.
-    pub(super) async fn answer(&mut self, id: MessageId) -> ServerFrame {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            if let Some(frame) = self.answers.remove(&id) {
-                return frame;
-            }
-            self.read(ORIGIN, deadline, "an answer").await;
-        }
-    }
-
-    /// Reads a home until this event of a room is there.
-    pub(super) async fn until_seq(&mut self, home: i32, room: RoomId, seq: i64) {
-        let there = self.has_seq(home, room, seq, PATIENCE).await;
-        assert!(there, "seq {seq} of room {room} on home {home}");
-    }
-
-    /// Whether this event of a room, or a later one, comes to a home in so long.
-    pub(super) async fn has_seq(
-        &mut self,
-        home: i32,
-        room: RoomId,
-        seq: i64,
-        within: Duration,
-    ) -> bool {
-        let last = |bench: &Self| {
-            let events = bench.seen.get(&home)?.events.get(&room)?;
-            events.last().map(|(seq, _)| *seq)
-        };
-        let deadline = tokio::time::Instant::now() + within;
-        while last(self).is_none_or(|last| last < seq) {
-            let feed = self.homes.get_mut(&home).unwrap();
-            let record = tokio::time::timeout_at(deadline, feed.recv()).await;
-            let Ok(record) = record else { return false };
-            self.keep(home, record.unwrap());
-        }
-        true
-    }
-
-    /// The newest event that is there of each of these rooms, of the one that is furthest behind.
-    pub(super) fn newest(&self, home: i32, rooms: [RoomId; 2]) -> i64 {
-        let seen = self.seen.get(&home);
-        let newest = |room| {
-            let events = seen?.events.get(room)?;
-            events.last().map(|(seq, _)| *seq)
-        };
-        rooms.iter().filter_map(newest).min().unwrap_or(0)
-    }
-
-    /// The seqs of a room's first `n` events on a home, in the order of the partition, repeats left
-    /// out as a session leaves them out.
-    pub(super) async fn events(&mut self, home: i32, room: RoomId, n: usize) -> Vec<i64> {
-        self.distinct(home, room, n)
-            .await
-            .into_iter()
-            .map(|(seq, _)| seq)
-            .collect()
-    }
-
-    /// Their frames.
-    pub(super) async fn frames(&mut self, home: i32, room: RoomId, n: usize) -> Vec<Value> {
-        self.distinct(home, room, n)
-            .await
-            .into_iter()
-            .map(|(_, frame)| frame)
-            .collect()
-    }
-
-    async fn distinct(&mut self, home: i32, room: RoomId, n: usize) -> Vec<(i64, Value)> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let seen = self
-                .seen
-                .entry(home)
-                .or_default()
-                .events
-                .entry(room)
-                .or_default();
-            let mut known = HashSet::new();
-            let distinct: Vec<(i64, Value)> = seen
-                .iter()
-                .filter(|(seq, _)| known.insert(*seq))
-                .cloned()
-                .collect();
-            if distinct.len() >= n {
-                return distinct;
-            }
-            let state = format!("{n} events of room {room}, {} are there", distinct.len());
-            self.read(home, deadline, &state).await;
-        }
-    }
-
-    /// Nothing is on a home beside what was read.
-    pub(super) async fn nothing_more(&mut self, home: i32) {
-        // What came after it in the lane has been answered and read: nothing is under way.
-        let feed = self.homes.get_mut(&home).unwrap();
-        let more = tokio::time::timeout(Duration::from_millis(500), feed.recv()).await;
-        assert!(more.is_err(), "{more:?}");
-    }
-
-    async fn read(&mut self, home: i32, deadline: tokio::time::Instant, what: &str) {
-        let feed = self.homes.get_mut(&home).unwrap();
-        let record = tokio::time::timeout_at(deadline, feed.recv()).await;
-        let Ok(record) = record else {
-            let log = self.cluster.classifier(0).log_tail();
-            panic!("waited on home {home} for {what}\n{log}");
-        };
-        self.keep(home, record.unwrap());
-    }
-
-    fn keep(&mut self, home: i32, record: Incoming) {
-        let headers = DeliveryHeaders::decode(record.header_slices()).unwrap();
-        let payload = record.payload.unwrap_or_default();
-        match headers.target {
-            Target::Session(_) => {
-                let frame: ServerFrame = serde_json::from_slice(&payload).unwrap();
-                let (ServerFrame::Stored { id, .. } | ServerFrame::Rejected { id, .. }) = &frame
-                else {
-                    panic!("{frame:?}");
-                };
-                self.answers.insert(*id, frame);
-            }
-            Target::Users(_) if headers.seq.is_none() => {
-                let frame = serde_json::from_slice(&payload).unwrap();
-                self.signals.push((home, frame));
-            }
-            Target::Users(_) => {
-                let room = headers.room.unwrap();
-                let seq = headers.seq.unwrap().get();
-                let frame: Value = serde_json::from_slice(&payload).unwrap();
-                assert_eq!(frame["seq"].as_i64(), Some(seq));
-                let events = &mut self.seen.entry(home).or_default().events;
-                events.entry(room).or_default().push((seq, frame));
             }
         }
     }

@@ -23,10 +23,10 @@ async fn classifier(bench: &Bench, args: &[&str]) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_who_owns_what_and_how_far_behind() {
     let mut bench = Bench::start(1).await;
-    bench.connect(user(1), 2).await;
+    bench.gateways.connect(user(1), 2).await;
     let room = bench.create_group(1, &[]).await;
     bench.command(room, 1, say("one")).await;
-    assert_eq!(bench.events(2, room, 2).await, [1, 2]);
+    assert_eq!(bench.gateways.events(2, room, 2).await, [1, 2]);
 
     let settings = bench.settings();
     let lanes = bench.caught_up().await;
@@ -79,7 +79,7 @@ async fn an_operator_sees_who_owns_what_and_how_far_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i11_a_dead_letter_is_listed_and_sent_back() {
     let mut bench = Bench::start(1).await;
-    bench.connect(user(1), 1).await;
+    bench.gateways.connect(user(1), 1).await;
     let room = bench.create_group(1, &[]).await;
     let lane = bench.lane(room);
     // In the wrong lane, under the right key.
@@ -104,7 +104,7 @@ async fn i11_a_dead_letter_is_listed_and_sent_back() {
     let place = (letter.partition, letter.offset);
     let replayed = operator::replay(&settings, place.0, place.1).await.unwrap();
     assert_eq!((replayed.letter, replayed.placed.partition), (place, lane));
-    assert_eq!(bench.events(1, room, 2).await, [1, 2]);
+    assert_eq!(bench.gateways.events(1, room, 2).await, [1, 2]);
 
     let made = bench.letter_without_origin().await;
     let refused = operator::replay(&settings, made.partition, made.offset).await;
