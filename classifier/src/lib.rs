@@ -10,12 +10,14 @@
 //! | [`push`] | tells people who are not connected, through a webhook or FCM |
 //! | [`operator`], [`subcommands`] | what an operator asks from the command line |
 //! | [`ports`], [`adapters`] | Kafka, Postgres and Redis behind narrow traits, and the real ones |
+//! | [`partitions`] | whether topics are as the settings say |
 //! | [`settings`], [`metrics`], [`setup`], [`serve`] | the program |
 
 pub mod adapters;
 pub mod metrics;
 pub mod operator;
 pub mod owner;
+pub mod partitions;
 pub mod pipeline;
 pub mod ports;
 pub mod push;

@@ -21,6 +21,7 @@ use serde_json::Value;
 use service::kafka::{FeedError, KafkaError, ProduceError};
 use store::StoreError;
 
+use crate::partitions::PartitionsError;
 use crate::settings::Settings;
 
 /// How long a server may take over one question.
@@ -71,6 +72,9 @@ pub enum OperatorError {
     /// Postgres.
     #[error("Postgres can't be asked")]
     Store(#[from] StoreError),
+    /// The settings count partitions that a topic does not have.
+    #[error(transparent)]
+    Partitions(#[from] PartitionsError),
     /// Redis.
     #[error("Redis can't be asked")]
     Routing(#[from] RoutingError),

@@ -179,7 +179,7 @@ pub async fn start(
         store: store.clone(),
         consumer,
         routes,
-        homes: i32::try_from(settings.homes).unwrap_or(i32::MAX),
+        homes: settings.home_count(),
         shared: Arc::clone(&shared),
         clock,
         wait: push.wait,

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::adapters::{KafkaLanes, KafkaPublish, RedisRoutes, Servers};
 use crate::metrics::ClassifierMetrics;
 use crate::owner::Owner;
+use crate::partitions::{PartitionsError, check_homes, check_lanes};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::context::Context;
 use crate::pipeline::worker::Worker;
@@ -54,17 +55,8 @@ pub enum ServeError {
     #[error("Redis can't be used")]
     Routing(#[from] RoutingError),
     /// A topic has another number of partitions than the settings say.
-    #[error("{setting} = {wanted}, but {topic} has {has} partitions")]
-    Partitions {
-        /// Which setting.
-        setting: &'static str,
-        /// As the settings say.
-        wanted: i32,
-        /// Which topic.
-        topic: String,
-        /// As Kafka says, the broadcast partition included.
-        has: usize,
-    },
+    #[error(transparent)]
+    Partitions(#[from] PartitionsError),
     /// Signals can't be heard.
     #[error("signals can't be heard")]
     Signals(#[from] std::io::Error),
@@ -101,20 +93,8 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let producer = Producer::start(&settings.kafka, &settings.name, MESSAGE_TIMEOUT)?;
     let consumer = Consumer::start(&settings.kafka, "classifier", &settings.name)?;
     let admin = Admin::connect(&settings.kafka, DEADLINE)?;
-    let homes = i32::try_from(settings.homes).unwrap_or(i32::MAX);
-    let of_send = ("lanes", settings.lanes, topics.send(), 0);
-    for (setting, wanted, topic, beside) in [of_send, ("homes", homes, topics.receive(), 1)] {
-        let has = admin.partitions(topic).await?;
-        if i32::try_from(has) != Ok(wanted.saturating_add(beside)) {
-            let topic = topic.to_string();
-            return Err(ServeError::Partitions {
-                setting,
-                wanted,
-                topic,
-                has,
-            });
-        }
-    }
+    check_lanes(&admin, &topics, &settings).await?;
+    check_homes(&admin, &topics, &settings).await?;
     let fatal = CancellationToken::new();
     let routes = RouteTable::new(&Redis::connect(&settings.redis)?);
     let context = Arc::new(Context::<Servers> {
@@ -124,7 +104,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         routes: RedisRoutes(routes.clone()),
         name: settings.name.clone(),
         lanes: settings.lanes,
-        homes,
+        homes: settings.home_count(),
         rules: Rules {
             group_limit: settings.group_limit,
         },

@@ -7,10 +7,11 @@ use protocol::Home;
 use routing::decide::Slot;
 use routing::{HomeTable, Redis};
 use serde_json::{Value, json};
-use service::kafka::{Consumer, Watermarks};
+use service::kafka::{Admin, Consumer, Watermarks};
 
 use super::table::NONE;
 use super::{AT_ONCE, DEADLINE, Line, OperatorError, left, millis, since};
+use crate::partitions::check_homes;
 use crate::settings::Settings;
 
 /// The group that gateways commit for.
@@ -42,10 +43,11 @@ pub struct HomeLine {
 /// All homes, by number.
 pub async fn homes(settings: &Settings) -> Result<Vec<HomeLine>, OperatorError> {
     let topics = settings.kafka.topics();
+    let admin = Admin::connect(&settings.kafka, DEADLINE)?;
+    check_homes(&admin, &topics, settings).await?;
     let consumer = Consumer::start(&settings.kafka, GATEWAYS, "operator")?;
     let redis = Redis::connect(&settings.redis)?;
-    let homes = i32::try_from(settings.homes).unwrap_or(i32::MAX);
-    let view = HomeTable::new(&redis, homes).look().await?;
+    let view = HomeTable::new(&redis, settings.home_count()).look().await?;
     let (view, consumer, topic) = (&view, &consumer, topics.receive());
     stream::iter(&view.table.slots)
         .map(async |slot| {

@@ -64,6 +64,11 @@ async fn an_operator_sees_who_owns_what_and_how_far_behind() {
     // Only looked at: the lease was not renewed.
     assert!(homes[1].lease_left < minute, "{:?}", homes[1]);
 
+    let mut wrong = settings.clone();
+    wrong.homes = 5;
+    let told = operator::homes(&wrong).await.unwrap_err().to_string();
+    assert!(told.starts_with("homes = 5, but "), "{told}");
+
     let shown = classifier(&bench, &["homes"]).await;
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.starts_with("HOME  OWNER    SINCE"), "{shown}");
