@@ -15,7 +15,7 @@ use crate::auth::Authority;
 use crate::catchup::CatchUp;
 use crate::commands::Commands;
 use crate::metrics::Observed;
-use crate::rate::RateLimits;
+use crate::rate::{Rate, RateLimits};
 use crate::registry::{RETURN_WITHIN, Registry, Serving, come_back};
 use crate::routes::Routes;
 use crate::session::{Now, Rules, Writing};
@@ -39,6 +39,8 @@ pub struct Gateway {
     pub signal_rates: RateLimits,
     /// How fast users read over REST.
     pub read_rates: RateLimits,
+    /// How fast users say hello.
+    pub hello_rates: RateLimits,
     /// Into Kafka.
     pub commands: Commands,
     /// In Redis.
@@ -78,6 +80,12 @@ pub struct Identity {
     pub turn: Arc<Mutex<()>>,
 }
 
+/// How fast a user may say hello, with all devices: each costs a route and a catch-up. Who comes back
+/// again and again as the protocol has it is far below.
+pub(crate) const HELLOS: Rate = Rate {
+    per_second: 2,
+    burst: 20,
+};
 /// The longest device id, in bytes.
 const MAX_DEVICE: usize = 128;
 
@@ -99,7 +107,7 @@ impl Gateway {
         }
     }
 
-    /// Who says hello: the token is verified, the device is looked at.
+    /// Who says hello: the token is verified, the device is looked at, and how often the user came.
     pub fn identify(
         &self,
         token: &str,
@@ -116,6 +124,9 @@ impl Gateway {
             && !device.chars().any(char::is_control);
         if !fits {
             return Err(CloseCode::HelloExpected);
+        }
+        if self.hello_rates.take(user, Instant::now()).is_err() {
+            return Err(CloseCode::TryAgainLater);
         }
         let route = Route {
             home: held.home,

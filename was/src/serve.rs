@@ -23,7 +23,7 @@ use crate::broadcast::{self, Broadcast};
 use crate::catchup::catch_up;
 use crate::commands::Commands;
 use crate::drain::Stop;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, HELLOS};
 use crate::handover::{Handover, Tables};
 use crate::healing::Healing;
 use crate::metrics::Observed;
@@ -131,6 +131,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         rates: RateLimits::new(settings.rate),
         signal_rates: RateLimits::new(settings.rate),
         read_rates: RateLimits::new(settings.rate),
+        hello_rates: RateLimits::new(HELLOS),
         rules: settings.rules,
         bound: settings.queue,
         registry: Arc::clone(&registry),

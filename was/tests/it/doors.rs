@@ -3,7 +3,7 @@
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use crate::house::House;
+use crate::house::{House, until};
 
 fn signed(house: &House, claims: &Value) -> String {
     let key = EncodingKey::from_secret(house.space.token_secret().as_bytes());
@@ -69,6 +69,36 @@ async fn tokens_and_first_frames() {
         assert_eq!(answer.status(), 401, "{token:?}");
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
     }
+}
+
+/// I9: each hello costs a route and a catch-up: a user who comes too often is told to come later, and is
+/// welcome again then.
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_who_says_hello_too_often_comes_later() {
+    let house = House::new().await;
+    let gateway = house.gateway("was-0", &[]).await;
+    let (_, often) = gateway.token("often").await;
+    let mut last = None;
+    for n in 0..200 {
+        let mut socket = gateway.socket().await;
+        socket.hello(&often, &format!("device-{n}"), &[]).await;
+        last = socket.ended_or_welcome().await;
+        if last.is_some() {
+            break;
+        }
+        assert!(n < 199, "all were welcome");
+    }
+    assert_eq!(last, Some(1013));
+    gateway.session("seldom", "phone", &[]).await;
+    until("welcome again", || async {
+        let mut socket = gateway.socket().await;
+        socket.hello(&often, "device-0", &[]).await;
+        match socket.ended_or_welcome().await {
+            None => Ok(()),
+            Some(code) => Err(code.to_string()),
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,8 @@ async fn trap_14_an_idle_connection_is_small_whatever_went_over_it() {
     ];
     let gateway = house.gateway("was-0", &env).await;
     let mut tokens = Vec::new();
-    for n in 0..20 {
+    // Each says hello as often as a user may at once.
+    for n in 0..40 {
         tokens.push(gateway.token(&format!("user-{n}")).await);
     }
     let members: Vec<i64> = tokens.iter().map(|token| token.0).collect();

@@ -76,6 +76,18 @@ impl Socket {
         }
     }
 
+    /// The close code; none when it is a welcome that comes.
+    pub(crate) async fn ended_or_welcome(&mut self) -> Option<u16> {
+        match self.message().await {
+            Message::Text(text) => {
+                assert!(text.contains("\"welcome\""), "{text}");
+                None
+            }
+            Message::Close(Some(frame)) => Some(frame.code.into()),
+            other => panic!("neither: {other:?}"),
+        }
+    }
+
     /// The stream below.
     pub(crate) fn plain(&mut self) -> &mut TcpStream {
         match self.0.get_mut() {
