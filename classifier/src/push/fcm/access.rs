@@ -19,6 +19,8 @@ const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
 /// The longest that an assertion may be good for, in seconds.
 const ASSERTED: i64 = 3_600;
+/// The longest that a token is used, whatever is said of it.
+const LONGEST: Duration = Duration::from_secs(3_600);
 /// A token is not used in its last minute: a request takes its time, too.
 const MARGIN: Duration = Duration::from_secs(60);
 /// After a failure nobody asks again for this long: who waited with the one that failed gets its
@@ -101,8 +103,7 @@ impl Access {
             return Err(format!("status {status}: {word}"));
         }
         let token = said["access_token"].as_str().ok_or("the answer has none")?;
-        let good_for = said["expires_in"].as_u64().unwrap_or(0);
-        Ok((Secret::new(token), Duration::from_secs(good_for)))
+        Ok((Secret::new(token), good_for(&said)))
     }
 
     fn assertion(&self) -> Result<String, String> {
@@ -118,5 +119,25 @@ impl Access {
         });
         let signed = encode(&header, &claims, &self.credentials.key);
         signed.map_err(|error| format!("the assertion can't be signed: {error}"))
+    }
+}
+
+/// For how long the token of this answer is used.
+fn good_for(said: &Value) -> Duration {
+    let seconds = said["expires_in"].as_u64().unwrap_or(0);
+    Duration::from_secs(seconds).min(LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Added to a time it would be more than there is of time.
+    #[test]
+    fn no_token_is_good_for_ever() {
+        assert_eq!(good_for(&json!({ "expires_in": u64::MAX })), LONGEST);
+        let short = Duration::from_secs(90);
+        assert_eq!(good_for(&json!({ "expires_in": 90 })), short);
+        assert_eq!(good_for(&json!({ "expires_in": -1 })), Duration::ZERO);
     }
 }
