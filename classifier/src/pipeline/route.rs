@@ -35,12 +35,22 @@ enum Item {
     Record(Outgoing),
 }
 
-/// A batch whose records are queued.
+/// The most records of a piece. A batch may have millions, of messages to large groups of whom nobody is
+/// connected: they are never in memory together.
+pub const PIECE: usize = 10_000;
+
+/// A piece of a batch, whose records are queued.
 pub struct Sent {
-    /// When it was committed.
-    pub at: Instant,
     /// What is to be waited for, in order.
     pub records: Vec<Queued>,
+    /// With the last piece of the batch.
+    pub end: Option<End>,
+}
+
+/// What is so once all pieces of a batch are acknowledged.
+pub struct End {
+    /// When it was committed.
+    pub at: Instant,
     /// How far it takes each lane.
     pub upto: Vec<(Arc<Progress>, i64)>,
 }
@@ -57,12 +67,21 @@ pub async fn run<O: Outside>(
         let homes = homes_of(&context, &items).await;
         // Made one item at a time: when there is no room, the rest is not in memory twice.
         let records = items.into_iter().flat_map(|item| records(item, &homes));
-        let Ok(records) = queue_all(&context, records).await else {
-            return;
-        };
+        let mut records = records.peekable();
         let (at, upto) = (batch.at, batch.upto);
-        if out.send(Sent { at, records, upto }).await.is_err() {
-            return;
+        let mut end = Some(End { at, upto });
+        while end.is_some() {
+            let piece = records.by_ref().take(PIECE);
+            let Ok(piece) = queue_all(&context, piece).await else {
+                return;
+            };
+            let sent = Sent {
+                records: piece,
+                end: end.take_if(|_| records.peek().is_none()),
+            };
+            if out.send(sent).await.is_err() {
+                return;
+            }
         }
     }
 }

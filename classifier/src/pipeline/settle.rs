@@ -7,19 +7,22 @@ use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::queue::acknowledged;
-use super::route::Sent;
+use super::route::{End, Sent};
 use crate::ports::Outside;
 
 /// Settles batches in the order of their commits. Ends when the router has.
 pub async fn run<O: Outside>(context: Arc<Context<O>>, mut sent: mpsc::Receiver<Sent>) {
-    while let Some(batch) = sent.recv().await {
-        if acknowledged(&context, batch.records).await.is_err() {
+    while let Some(piece) = sent.recv().await {
+        if acknowledged(&context, piece.records).await.is_err() {
             return;
         }
-        for (progress, offset) in &batch.upto {
+        let Some(End { at, upto }) = piece.end else {
+            continue;
+        };
+        for (progress, offset) in &upto {
             progress.settle(*offset);
         }
-        let seconds = batch.at.elapsed().as_secs_f64();
+        let seconds = at.elapsed().as_secs_f64();
         context.metrics.route_seconds.observe(seconds);
     }
 }

@@ -4,6 +4,7 @@ mod kafka;
 mod lanes;
 mod ledger;
 mod owner;
+mod pieces;
 mod poison;
 mod signals;
 mod stage;

@@ -16,6 +16,7 @@ use service::clock::Clock;
 use service::kafka::Topics;
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::kafka::Kafka;
@@ -98,7 +99,14 @@ impl Stage {
     /// Starts a process with one worker: both lanes share its batches.
     pub(super) fn start(&mut self) {
         let lifecycle = Lifecycle::new(Duration::from_secs(5));
-        let context = Arc::new(Context::<Played> {
+        let context = self.context(lifecycle.drain().clone());
+        serve::start(&lifecycle, &context, 1, Clock::system(), |owner| owner);
+        self.process = Some((lifecycle, context));
+    }
+
+    /// What a process has of the servers.
+    pub(super) fn context(&self, stop: CancellationToken) -> Arc<Context<Played>> {
+        Arc::new(Context {
             ledger: self.postgres.clone(),
             source: self.kafka.clone(),
             publish: self.kafka.clone(),
@@ -109,10 +117,8 @@ impl Stage {
             rules: Rules { group_limit: 10 },
             topics: Topics::new(""),
             metrics: ClassifierMetrics::new(&Metrics::new()),
-            stop: lifecycle.drain().clone(),
-        });
-        serve::start(&lifecycle, &context, 1, Clock::system(), |owner| owner);
-        self.process = Some((lifecycle, context));
+            stop,
+        })
     }
 
     /// Ends it as kill -9 does: nothing is released, nothing finished.
