@@ -9,6 +9,7 @@
 //! | `notices` | what a push says, at the time when it is told |
 //! | `queues` | what waits for each user, and whose turn it is; pure |
 //! | `sender` | one delivery of a user at a time, given up after a while |
+//! | `slot` | a place among those who are told at once; free while nobody is asked |
 //! | `tries`, `patience` | tries, and the pauses between them |
 //! | `webhook` | one request: content, signature, what the answer means |
 //! | `fcm` | a user's devices |
@@ -17,9 +18,11 @@
 //! A push may come twice, never not at all: what was under way when a process ended is told again by
 //! whoever reads its partition next.
 
+mod asking;
 mod connected;
 mod done;
 mod fcm;
+mod http;
 mod metrics;
 mod notices;
 mod owner;
@@ -29,6 +32,7 @@ mod reader;
 mod sender;
 mod settings;
 mod shared;
+mod slot;
 mod tenure;
 mod told;
 mod tries;

@@ -456,7 +456,7 @@ impl<O: Outside> Worker<O> {
 
 /// Whether a read failed for what it was about. All else is about the server: a permission that is
 /// missing says nothing about the commands, and would bury them all (trap 12).
-fn is_about_data(error: &StoreError) -> bool {
+pub(crate) fn is_about_data(error: &StoreError) -> bool {
     match error {
         StoreError::Corrupt(_) => true,
         StoreError::Refused { sqlstate, .. } => {

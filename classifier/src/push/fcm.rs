@@ -15,20 +15,22 @@ mod message;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::{Client, Response, Url};
 use service::clock::Clock;
 use service::lifecycle::chain;
 use store::{Device, Store};
 
 pub use credentials::CredentialsError;
 
+use super::asking::answer;
+use super::http;
 use super::notices::Notices;
 use super::settings::FcmSettings;
-use super::told::{Fate, Told};
+use super::slot::Slot;
+use super::told::{Fate, Said, Told, fates};
 use super::tries::{End, Tries};
 use super::verdict::{To, Verdict, retry_after};
-use crate::pipeline::backoff::{Backoff, Stopped};
+use crate::pipeline::backoff::Stopped;
 use access::Access;
 use credentials::Credentials;
 
@@ -65,11 +67,7 @@ impl Fcm {
         store: Store,
         clock: Clock,
     ) -> Result<Self, FcmError> {
-        let client = Client::builder()
-            .timeout(timeout)
-            .redirect(Policy::none())
-            .user_agent("switchboard")
-            .build()?;
+        let client = http::client(timeout)?;
         let credentials = Credentials::read(&settings.credentials)?;
         let path = format!("v1/projects/{}/messages:send", credentials.project);
         let base = format!("{}/", settings.url.as_str().trim_end_matches('/'));
@@ -82,25 +80,35 @@ impl Fcm {
         })
     }
 
-    /// Tells a user's devices: the fate of each push, in order.
+    /// Tells a user's devices: the fate of each push, in order. What one device will never take is done
+    /// if another has it.
     pub(super) async fn tell(
         &self,
-        told: &[Option<Told>],
+        told: &[Said],
         notices: &Notices<'_>,
         tries: &Tries<'_>,
+        slot: Slot,
     ) -> Result<Vec<Fate>, Stopped> {
-        let devices = self.devices(tries).await?;
-        let fates = devices
+        let devices = match self.devices(tries).await? {
+            Some(devices) if devices.is_empty() => return Ok(fates(told, Fate::Nowhere).collect()),
+            Some(devices) => devices,
+            None => return Ok(fates(told, Fate::Unreadable).collect()),
+        };
+        let telling: Vec<_> = devices
             .iter()
-            .map(|device| self.tell_one(device, told.to_vec(), notices, tries));
-        let nowhere = told.iter().map(|one| match one {
-            Some(_) => Fate::Nowhere,
-            None => Fate::Nothing,
-        });
-        let mut whole: Vec<Fate> = nowhere.collect();
-        for fates in join_all(fates).await {
+            .map(|device| self.tell_one(device, told.to_vec(), notices, tries, slot.clone()))
+            .collect();
+        // Each device has its own.
+        drop(slot);
+        let mut whole = vec![Fate::Nothing; told.len()];
+        for fates in join_all(telling).await {
             for (whole, fate) in whole.iter_mut().zip(fates?) {
                 *whole = fate.max(*whole);
+            }
+        }
+        for fate in &mut whole {
+            if *fate == Fate::Refused {
+                *fate = Fate::GivenUp;
             }
         }
         Ok(whole)
@@ -109,62 +117,62 @@ impl Fcm {
     async fn tell_one(
         &self,
         device: &Device,
-        mut told: Vec<Option<Told>>,
+        mut told: Vec<Said>,
         notices: &Notices<'_>,
         tries: &Tries<'_>,
+        mut slot: Slot,
     ) -> Result<Vec<Fate>, Stopped> {
-        let mut fates = Vec::with_capacity(told.len());
-        while fates.len() < told.len() {
-            let mut trying = tries.begin(To::Fcm);
-            let end = loop {
-                let Some(one) = &told[fates.len()] else {
-                    break None;
+        let mut done = Vec::with_capacity(told.len());
+        let mut just_read = true;
+        while done.len() < told.len() {
+            let mut trying = tries.begin(To::Fcm, &mut slot);
+            // The fate of this one, and of those behind it if it is all the same for them.
+            let (fate, rest) = loop {
+                let one = match &told[done.len()] {
+                    Ok(one) => one,
+                    Err(fate) => break (*fate, None),
                 };
+                // Signed out meanwhile, or somebody else's: it is not told what is not for it.
+                if !std::mem::take(&mut just_read) {
+                    let is_it = |other: &Device| other.id == device.id;
+                    match self.devices(tries).await? {
+                        Some(devices) if devices.iter().any(is_it) => {}
+                        Some(_) => break (Fate::Nowhere, Some(Fate::Nowhere)),
+                        None => break (Fate::Unreadable, Some(Fate::Unreadable)),
+                    }
+                }
                 match trying.attempt(self.send(device, one)).await? {
-                    Some(end) => break Some(end),
                     // What comes next has waited as long.
                     None => told = notices.now().await?,
+                    Some(End::Taken) => break (Fate::Delivered, None),
+                    Some(End::Refused) => break (Fate::Refused, None),
+                    Some(End::Tired) => break (Fate::GivenUp, Some(Fate::GivenUp)),
+                    Some(End::Gone) => {
+                        self.remove(device, tries).await;
+                        break (Fate::Nowhere, Some(Fate::Nowhere));
+                    }
                 }
             };
-            let (fate, rest) = match end {
-                None => (Fate::Nothing, None),
-                Some(End::Taken) => (Fate::Delivered, None),
-                Some(End::Refused) => (Fate::GivenUp, None),
-                Some(End::Tired) => (Fate::GivenUp, Some(Fate::GivenUp)),
-                Some(End::Gone) => {
-                    self.remove(device, tries).await;
-                    (Fate::Nowhere, Some(Fate::Nowhere))
-                }
-            };
-            fates.push(fate);
+            done.push(fate);
             if let Some(rest) = rest {
-                fates.resize(told.len(), rest);
-                break;
+                done.extend(fates(&told[done.len()..], rest));
             }
         }
-        Ok(fates)
+        Ok(done)
     }
 
-    async fn devices(&self, tries: &Tries<'_>) -> Result<Vec<Device>, Stopped> {
-        let mut backoff = Backoff::default();
-        loop {
-            match self.store.devices(tries.user).await {
-                Ok(devices) => return Ok(devices),
-                Err(error) => {
-                    tries.metrics.store_failures.inc();
-                    let (user, error) = (tries.user, chain(&error));
-                    tracing::warn!(%user, error, "pushes wait for the user's devices");
-                    backoff.wait(tries.over).await?;
-                }
-            }
-        }
+    /// None: they can't be read.
+    async fn devices(&self, tries: &Tries<'_>) -> Result<Option<Vec<Device>>, Stopped> {
+        let question = || self.store.devices(tries.user);
+        answer(question, tries.metrics, tries.over).await
     }
 
     /// One that stays is found gone again by the next push.
     async fn remove(&self, device: &Device, tries: &Tries<'_>) {
         let (user, device) = (tries.user, device.id);
         match self.store.remove_device(user, device).await {
-            Ok(_) => {
+            Ok(false) => {}
+            Ok(true) => {
                 tries.metrics.devices_removed.inc();
                 tracing::info!(%user, device, "a device is gone");
             }
@@ -191,10 +199,11 @@ impl Fcm {
         if status.is_success() {
             return Verdict::Taken;
         }
-        if status == StatusCode::UNAUTHORIZED {
+        let (status, body) = (status.as_u16(), body(answer).await);
+        if answer::forgets_access(status, &body) {
             self.access.forget(&token).await;
         }
-        answer::judge(status.as_u16(), asked, &body(answer).await)
+        answer::judge(status, asked, &body)
     }
 }
 

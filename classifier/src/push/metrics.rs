@@ -15,6 +15,7 @@ const OUTCOMES: &[&str] = &[
     "nothing",
     "given_up",
     "undecodable",
+    "unreadable",
 ];
 
 /// Its metrics.

@@ -36,6 +36,11 @@ impl<T> Queues<T> {
         self.len
     }
 
+    /// Whether there is anything that may start.
+    pub(super) fn has_turn(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
     /// One more for a user.
     pub(super) fn push(&mut self, user: UserId, item: T) {
         let queue = self.waiting.entry(user).or_insert_with(|| Queue {

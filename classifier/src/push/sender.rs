@@ -1,5 +1,6 @@
 //! Tells: per user in order, users side by side.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +8,14 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use protocol::{DlqReason, UserId};
 use store::Store;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::fcm::Fcm;
 use super::notices::Notices;
 use super::queues::Queues;
 use super::shared::Shared;
-use super::told::{Fate, Item};
+use super::slot::Slot;
+use super::told::{Fate, Item, fates};
 use super::tries::Tries;
 use super::webhook::Webhook;
 use crate::pipeline::backoff::Stopped;
@@ -27,7 +29,7 @@ pub(super) struct Sender<P> {
     pub(super) shared: Arc<Shared<P>>,
     /// Pushes in memory.
     pub(super) queue: usize,
-    /// Users at once.
+    /// Users at once, but for those who pause between two tries.
     pub(super) concurrency: usize,
     /// Pushes in a delivery.
     pub(super) batch: usize,
@@ -41,26 +43,29 @@ impl<P: Publish> Sender<P> {
     /// what is of a partition that is over does not begin.
     pub(super) async fn run(self, mut from: mpsc::Receiver<(UserId, Item)>) {
         let me = &self;
+        let slots = Arc::new(Semaphore::new(me.concurrency));
         let mut queues = Queues::default();
         let mut under_way = FuturesUnordered::new();
+        // Kept from round to round: so it has its turn among those whose pause is over.
+        let mut free = pin!(Slot::of(&slots));
         let mut open = true;
         loop {
-            while under_way.len() < me.concurrency {
-                let Some((user, items)) = queues.start(me.batch) else {
-                    break;
-                };
-                under_way.push(async move {
-                    me.deliver(user, items).await;
-                    user
-                });
-            }
             let waiting = i64::try_from(queues.len()).unwrap_or(i64::MAX);
             me.shared.metrics.waiting.set(waiting);
-            if !open && under_way.is_empty() {
+            if !open && queues.len() == 0 {
                 return;
             }
             tokio::select! {
                 Some(user) = under_way.next() => queues.end(user),
+                slot = &mut free, if queues.has_turn() => {
+                    free.set(Slot::of(&slots));
+                    if let Some((user, items)) = queues.start(me.batch) {
+                        under_way.push(async move {
+                            me.deliver(user, items, slot).await;
+                            user
+                        });
+                    }
+                }
                 come = from.recv(), if open && queues.len() < me.queue => match come {
                     Some((user, item)) => queues.push(user, item),
                     None => open = false,
@@ -71,7 +76,7 @@ impl<P: Publish> Sender<P> {
 
     /// One user's pushes, until they are told or given up. When their partition is over first they
     /// are neither, and not done: whoever reads it next tells them.
-    async fn deliver(&self, user: UserId, mut items: Vec<Item>) {
+    async fn deliver(&self, user: UserId, mut items: Vec<Item>, slot: Slot) {
         // In this order: who waits for the partition's deliveries waits for this one, or it sees
         // that it is over. Items of a claim that is over may stand before those of the next one.
         let begun: Vec<_> = items
@@ -89,7 +94,7 @@ impl<P: Publish> Sender<P> {
             over: &first.partition.over,
             metrics: &self.shared.metrics,
         };
-        if let Ok(fates) = self.tell(&items, &tries).await {
+        if let Ok(fates) = self.tell(&items, &tries, slot).await {
             for (item, fate) in items.iter().zip(fates) {
                 // One that is not buried is told again by the next one who reads it.
                 let _ = self.end(item, fate).await;
@@ -99,7 +104,12 @@ impl<P: Publish> Sender<P> {
     }
 
     /// Tells the webhook and FCM side by side; what became of each push.
-    async fn tell(&self, items: &[Item], tries: &Tries<'_>) -> Result<Vec<Fate>, Stopped> {
+    async fn tell(
+        &self,
+        items: &[Item],
+        tries: &Tries<'_>,
+        slot: Slot,
+    ) -> Result<Vec<Fate>, Stopped> {
         let notices = Notices {
             records: items.iter().map(|item| &item.record).collect(),
             store: &self.store,
@@ -107,19 +117,23 @@ impl<P: Publish> Sender<P> {
             over: tries.over,
         };
         let told = notices.now().await?;
-        let untold = || vec![Fate::Nothing; told.len()];
-        if told.iter().all(Option::is_none) {
+        let untold = || fates(&told, Fate::Nothing).collect();
+        if told.iter().all(Result::is_err) {
             return Ok(untold());
         }
+        let for_webhook = slot.clone();
         let webhook = async {
             match &self.webhook {
-                Some(webhook) => webhook.tell(told.clone(), &notices, tries).await,
+                Some(webhook) => {
+                    let told = told.clone();
+                    webhook.tell(told, &notices, tries, for_webhook).await
+                }
                 None => Ok(untold()),
             }
         };
         let fcm = async {
             match &self.fcm {
-                Some(fcm) => fcm.tell(&told, &notices, tries).await,
+                Some(fcm) => fcm.tell(&told, &notices, tries, slot).await,
                 None => Ok(untold()),
             }
         };
@@ -134,10 +148,15 @@ impl<P: Publish> Sender<P> {
             Fate::Nothing => "nothing",
             Fate::Delivered => "delivered",
             Fate::Nowhere => "nowhere",
-            Fate::GivenUp => {
+            Fate::Refused | Fate::GivenUp => {
                 let reason = DlqReason::GivenUp;
                 self.shared.bury(&item.partition, &item.raw, reason).await?;
                 "given_up"
+            }
+            Fate::Unreadable => {
+                let reason = DlqReason::Unreadable;
+                self.shared.bury(&item.partition, &item.raw, reason).await?;
+                "unreadable"
             }
         };
         self.shared.end(&item.partition, item.raw.offset, outcome);

@@ -21,6 +21,17 @@ pub(super) struct Told {
     pub(super) sender_name: String,
 }
 
+/// What a push says; where it says nothing, what becomes of it.
+pub(super) type Said = Result<Told, Fate>;
+
+/// The fates of these pushes, if this is the one of those that say something.
+pub(super) fn fates(said: &[Said], fate: Fate) -> impl Iterator<Item = Fate> {
+    said.iter().map(move |one| match one {
+        Ok(_) => fate,
+        Err(other) => *other,
+    })
+}
+
 /// A push on its way.
 pub(super) struct Item {
     pub(super) record: PushRecord,
@@ -36,8 +47,12 @@ pub(super) enum Fate {
     Nothing,
     /// There was nowhere to tell it.
     Nowhere,
+    /// A device will never take it; another may have it.
+    Refused,
     /// Somebody has it.
     Delivered,
     /// Somebody would not take it.
     GivenUp,
+    /// What it says can't be read.
+    Unreadable,
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::PushMetrics;
 use super::patience::Patience;
+use super::slot::Slot;
 use super::verdict::{To, Verdict};
 use crate::pipeline::backoff::Stopped;
 
@@ -40,6 +41,7 @@ pub(super) enum End {
 /// The tries of one thing.
 pub(super) struct Trying<'a> {
     tries: &'a Tries<'a>,
+    slot: &'a mut Slot,
     to: &'static str,
     patience: Patience,
     began: Instant,
@@ -47,9 +49,10 @@ pub(super) struct Trying<'a> {
 
 impl Tries<'_> {
     /// One thing is about to be tried.
-    pub(super) fn begin(&self, to: To) -> Trying<'_> {
+    pub(super) fn begin<'a>(&'a self, to: To, slot: &'a mut Slot) -> Trying<'a> {
         Trying {
             tries: self,
+            slot,
             to: to.label(),
             patience: Patience::new(self.give_up),
             began: Instant::now(),
@@ -91,7 +94,8 @@ impl Trying<'_> {
         tokio::select! {
             biased;
             () = over.cancelled() => Err(Stopped),
-            () = tokio::time::sleep(pause) => Ok(None),
+            // Somebody else is told meanwhile.
+            () = self.slot.pause(pause) => Ok(None),
         }
     }
 }

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use protocol::{UserId, format_ms};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
 use service::clock::Clock;
@@ -15,9 +14,11 @@ use service::lifecycle::chain;
 use service::settings::Secret;
 use sha2::Sha256;
 
+use super::http;
 use super::notices::Notices;
 use super::settings::WebhookSettings;
-use super::told::{Fate, Told};
+use super::slot::Slot;
+use super::told::{Fate, Said, Told, fates};
 use super::tries::{End, Tries};
 use super::verdict::{To, Verdict, retry_after};
 use crate::pipeline::backoff::Stopped;
@@ -46,14 +47,8 @@ impl Webhook {
         timeout: Duration,
         clock: Clock,
     ) -> Result<Self, reqwest::Error> {
-        let client = Client::builder()
-            .timeout(timeout)
-            // A signed request is for the address in the settings and for no other.
-            .redirect(Policy::none())
-            .user_agent("switchboard")
-            .build()?;
         Ok(Self {
-            client,
+            client: http::client(timeout)?,
             url: settings.url.clone(),
             secret: settings.secret.clone(),
             clock,
@@ -64,13 +59,14 @@ impl Webhook {
     /// The fate of each, in order.
     pub(super) async fn tell(
         &self,
-        mut told: Vec<Option<Told>>,
+        mut told: Vec<Said>,
         notices: &Notices<'_>,
         tries: &Tries<'_>,
+        mut slot: Slot,
     ) -> Result<Vec<Fate>, Stopped> {
-        let mut trying = tries.begin(To::Webhook);
+        let mut trying = tries.begin(To::Webhook, &mut slot);
         let fate = loop {
-            if told.iter().all(Option::is_none) {
+            if told.iter().all(Result::is_err) {
                 break Fate::Nothing;
             }
             let body = body(tries.user, told.iter().flatten());
@@ -80,11 +76,7 @@ impl Webhook {
                 None => told = notices.now().await?,
             }
         };
-        let fates = told.iter().map(|one| match one {
-            Some(_) => fate,
-            None => Fate::Nothing,
-        });
-        Ok(fates.collect())
+        Ok(fates(&told, fate).collect())
     }
 
     /// Posts it, signed as of now.

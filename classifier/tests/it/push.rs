@@ -1,5 +1,6 @@
 //! `classifier push` on real servers, and those it tells, played: a webhook and FCM that fail at will.
 
+mod apart;
 mod bench;
 mod changes;
 mod checks;

@@ -13,11 +13,19 @@ use crate::push::verdict::Verdict;
 /// How long a quota that is used up is left alone, if FCM does not say.
 const QUOTA: Duration = Duration::from_secs(60);
 
+/// The project's access to Apple's or a browser's servers is refused; ours to FCM is not.
+const THIRD_PARTY: &str = "THIRD_PARTY_AUTH_ERROR";
+
+/// Whether the access token is good no more.
+pub(super) fn forgets_access(status: u16, body: &[u8]) -> bool {
+    status == 401 && own_code(&parsed(body)["error"]) != Some(THIRD_PARTY)
+}
+
 /// What an answer that is not 2xx means. Only what says that the token is gone removes a device, and
 /// only what says that the content itself is wrong is final: everything else is somebody's to put
 /// right, or passes.
 pub(super) fn judge(status: u16, asked: Option<Duration>, body: &[u8]) -> Verdict {
-    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let body = parsed(body);
     let error = &body["error"];
     let code = own_code(error);
     let why = match code {
@@ -27,14 +35,21 @@ pub(super) fn judge(status: u16, asked: Option<Duration>, body: &[u8]) -> Verdic
     match (status, code) {
         (404, Some("UNREGISTERED")) => Verdict::Gone,
         (400, _) if is_about_the_token(error) => Verdict::Gone,
-        // 403: the token is another sender's. The device stays: it may be the key file that is wrong.
-        (400 | 413, _) | (403, Some("SENDER_ID_MISMATCH")) => Verdict::Refused { why },
+        // The token is another sender's, or the project has no key for Apple's or browsers' servers.
+        // The device stays: it may be the key file that is wrong, or the project.
+        (400 | 413, _) | (403, Some("SENDER_ID_MISMATCH")) | (401, Some(THIRD_PARTY)) => {
+            Verdict::Refused { why }
+        }
         (429, _) => Verdict::Again {
             why,
             asked: asked.or(Some(QUOTA)),
         },
         _ => Verdict::Again { why, asked },
     }
+}
+
+fn parsed(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_default()
 }
 
 fn details(error: &Value) -> impl Iterator<Item = &Value> {
@@ -105,8 +120,10 @@ mod tests {
         assert_eq!(judged(400, value), "refused");
         assert_eq!(judged(400, json!([])), "refused");
         assert_eq!(judged(403, json!([fcm("SENDER_ID_MISMATCH")])), "refused");
+        let third_party = json!([fcm("THIRD_PARTY_AUTH_ERROR")]);
+        assert_eq!(judged(401, third_party), "refused");
         for (status, code) in [
-            (401, "THIRD_PARTY_AUTH_ERROR"),
+            (401, "UNAUTHENTICATED"),
             (403, "PERMISSION_DENIED"),
             (404, "NOT_FOUND"),
             (500, "INTERNAL"),
@@ -117,6 +134,17 @@ mod tests {
         let page = b"<html>Bad gateway";
         let again = Verdict::again("status 502");
         assert_eq!(judge(502, None, page), again);
+    }
+
+    /// It is asked for once an hour, not once a push to a device that Apple's servers refuse.
+    #[test]
+    fn only_our_own_access_is_forgotten() {
+        let forgets =
+            |status, code| forgets_access(status, &error(status, "…", json!([fcm(code)])));
+        assert!(!forgets(401, "THIRD_PARTY_AUTH_ERROR"));
+        assert!(forgets(401, "UNAUTHENTICATED"));
+        assert!(forgets_access(401, b"<html>"));
+        assert!(!forgets(403, "SENDER_ID_MISMATCH"));
     }
 
     #[test]

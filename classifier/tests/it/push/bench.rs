@@ -159,6 +159,11 @@ impl Bench {
     pub(super) fn program(&self, webhook: &[(&str, &str)]) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_classifier"));
         command.arg("push").envs(self.space.env());
+        // Where nobody is: no proxy is used.
+        for name in ["HTTP_PROXY", "http_proxy"] {
+            command.env(name, "http://127.0.0.1:9");
+        }
+        command.env_remove("NO_PROXY").env_remove("no_proxy");
         for (name, value) in webhook {
             command.env(format!("SWITCHBOARD_PUSH_WEBHOOK_{name}"), value);
         }

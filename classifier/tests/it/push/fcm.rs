@@ -30,6 +30,10 @@ pub(super) enum Said {
     NoToken,
     /// 429, to be tried again after so many seconds.
     Quota(u64),
+    /// 401, `THIRD_PARTY_AUTH_ERROR`: Apple's servers refuse the project.
+    ThirdParty,
+    /// 403, `SENDER_ID_MISMATCH`.
+    OtherSender,
     /// Something else, without an error of FCM's own.
     Status(u16),
 }
@@ -254,6 +258,14 @@ fn send(request: &Received, state: &Mutex<State>) -> Answer {
             let after = format!("retry-after: {seconds}\r\n");
             let code = Some("QUOTA_EXCEEDED");
             (429, after, error(429, "RESOURCE_EXHAUSTED", "…", code))
+        }
+        Said::ThirdParty => {
+            let code = Some("THIRD_PARTY_AUTH_ERROR");
+            (401, plain, error(401, "UNAUTHENTICATED", "…", code))
+        }
+        Said::OtherSender => {
+            let code = Some("SENDER_ID_MISMATCH");
+            (403, plain, error(403, "PERMISSION_DENIED", "…", code))
         }
         Said::Status(status) => (status, plain, error(status, "UNKNOWN", "…", None)),
     }
