@@ -6,6 +6,7 @@
 //! | `tenure` | one of them, from its claim to its release; commits what is done |
 //! | `reader` | waits, looks the routes up once more, hands on |
 //! | `connected` | reminds the homes of those who have come back; pure |
+//! | `asking` | a question to Postgres, until it is answered or can't be |
 //! | `notices` | what a push says, at the time when it is told |
 //! | `queues` | what waits for each user, and whose turn it is; pure |
 //! | `sender` | one delivery of a user at a time, given up after a while |
@@ -13,6 +14,7 @@
 //! | `tries`, `patience` | tries, and the pauses between them |
 //! | `webhook` | one request: content, signature, what the answer means |
 //! | `fcm` | a user's devices |
+//! | `http` | the client that both ask with |
 //! | `done` | how far a partition is done; committed are only offsets behind that |
 //!
 //! A push may come twice, never not at all: what was under way when a process ended is told again by

@@ -33,10 +33,10 @@ fn batch(messages: i64, members: usize) -> Committed {
     }
 }
 
-/// A batch of many messages to large groups is handed on in pieces, which whoever waits for their
+/// I9: a batch of many messages to large groups is handed on in pieces, which whoever waits for their
 /// acknowledgements bounds; only behind the last one it is routed.
 #[tokio::test]
-async fn a_batch_is_never_in_memory_as_a_whole() {
+async fn i9_a_batch_is_never_in_memory_as_a_whole() {
     let stage = Stage::new();
     let context = stage.context(CancellationToken::new());
     let (to_router, committed) = mpsc::channel(1);
