@@ -15,7 +15,7 @@
 //! | [`truth`] | what is checked |
 //! | [`switches`] | rules that can be taken out |
 //!
-//! Absent on purpose: `pipeline::worker`, `owner`, `registry`, `handover` and `push` themselves, which are played here
+//! Absent on purpose: `pipeline::worker`, `owner`, `registry`, the rest of `handover`, and `push` themselves, played here
 //! (they need tokio's tasks and time); edits and signals.
 
 pub mod catch_up;

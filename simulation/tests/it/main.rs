@@ -32,6 +32,13 @@ fn i1_i2_i3_i5_i6_i7_i8_i12_hold_whatever_breaks() {
     }
 }
 
+/// I5: a session reads a gap while what was lost with Postgres's last commits is not decided again yet.
+#[test]
+fn i5_what_postgres_has_lost_is_awaited() {
+    let passed = run(1_097, None);
+    passed.unwrap_or_else(|broken| panic!("{broken}"));
+}
+
 #[test]
 fn a_seed_repeats_its_run() {
     for seed in 0..4 {
