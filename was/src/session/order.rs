@@ -102,13 +102,15 @@ impl Order {
             return number;
         }
         self.asked = number;
+        let waiting = self.waiting.iter().map(|w| (w.0, self.last(w.0)));
         let cursors = match rooms {
-            Rooms::All => self
-                .known
-                .iter()
-                .map(|&(room, seq)| (room, Some(seq)))
-                .collect(),
-            Rooms::Waiting => self.waiting.iter().map(|w| (w.0, self.last(w.0))).collect(),
+            // A room that waits and has no cursor is named too: the user may have left it meanwhile,
+            // and of such rooms only those that are named are answered.
+            Rooms::All => {
+                let known = self.known.iter().map(|&(room, seq)| (room, Some(seq)));
+                known.chain(waiting.filter(|w| w.1.is_none())).collect()
+            }
+            Rooms::Waiting => waiting.collect(),
         };
         out.push(Output::Query(Query {
             number,

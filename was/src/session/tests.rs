@@ -323,6 +323,23 @@ fn i3_i5_what_postgres_has_lost_is_awaited() {
     assert_eq!(bench.queries(), [2]);
 }
 
+/// I5: a room that waits without a cursor is named among all rooms: the user may have left it.
+#[test]
+fn i5_a_room_that_waits_is_named_among_all() {
+    let mut bench = Bench::live(5);
+    bench.event(1, 7);
+    bench.event(2, 4);
+    bench.wait(Duration::from_millis(2_500));
+    bench.answer(2, vec![answer(1, 5, 7, &[6, 7])]);
+    let queries = bench.out.iter().filter_map(|output| match output {
+        Output::Query(query) => Some(query),
+        _ => None,
+    });
+    let last = queries.last().unwrap();
+    assert_eq!(last.rooms, Rooms::All);
+    assert!(last.cursors.contains(&(room(2), None)), "{last:?}");
+}
+
 /// Trap 8: a hole that is noticed while a query is under way must not join it: that query's
 /// snapshot may be older than the hole.
 #[test]
