@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum as _};
 use simulation::{Without, run};
 
 /// Runs the programs' decisions on simulated servers; one seed is one run.
@@ -34,7 +34,10 @@ fn main() -> ExitCode {
                 events += passed.events;
             }
             Err(broken) => {
-                println!("{broken}\nagain: cargo run -p simulation -- --seed {seed}");
+                let taken_out = without.and_then(|rule| rule.to_possible_value());
+                let taken_out = taken_out.map(|rule| format!(" --without {}", rule.get_name()));
+                let taken_out = taken_out.unwrap_or_default();
+                println!("{broken}\nagain: cargo run -p simulation -- --seed {seed}{taken_out}");
                 return ExitCode::FAILURE;
             }
         }

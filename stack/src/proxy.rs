@@ -138,6 +138,8 @@ async fn serve(listener: TcpListener, line: Arc<Line>) {
 }
 
 async fn carry(mut client: TcpStream, line: Arc<Line>, mut resets: watch::Receiver<u64>) {
+    // What it carries is not to be slower for it: small answers would wait for an acknowledgement.
+    _ = client.set_nodelay(true);
     let reached = tokio::select! {
         reached = reach(&line) => reached,
         _ = resets.changed() => Err(torn()),
@@ -170,7 +172,9 @@ async fn carry(mut client: TcpStream, line: Arc<Line>, mut resets: watch::Receiv
 
 async fn reach(line: &Line) -> io::Result<TcpStream> {
     line.whole().await;
-    TcpStream::connect((Ipv4Addr::LOCALHOST, line.server)).await
+    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, line.server)).await?;
+    server.set_nodelay(true)?;
+    Ok(server)
 }
 
 /// From the client to the server.
