@@ -32,6 +32,19 @@ impl Stack {
         }
         Err(refused("FLUSHALL", answer))
     }
+
+    /// Ends every connection to Redis that hears what is published, of all spaces; says how many.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or not with a number.
+    pub async fn end_subscribers(&self) -> Result<u64> {
+        let command = "CLIENT KILL TYPE pubsub";
+        let answer = redis(&self.addresses().redis_url, command).await?;
+        let count = answer
+            .strip_prefix(':')
+            .and_then(|count| count.parse().ok());
+        count.ok_or_else(|| refused(command, answer))
+    }
 }
 
 impl Space {

@@ -77,8 +77,8 @@ async fn i5_too_much_missed_is_an_honest_gap() {
 
 /// I4: 220 sessions that come while their room is written to at 500 a second, on every gateway, miss
 /// none: each sees every seq from where it began to where it left, and the last ones reach the head.
-/// Each comes to another gateway than the one before of the same user. That the classifier still believes in the
-/// route before is rare, as it is told of the new one; where it does, the settle is shown by the simulation.
+/// Each comes to another gateway than the one before of the same user, `route_cache` is the constant of 2 s, and hints
+/// of new routes are lost more often than not: many come while the classifier still believes in the route before.
 #[tokio::test(flavor = "multi_thread")]
 async fn i4_who_connects_under_fire_misses_nothing() {
     const COMERS: usize = 20;
@@ -145,10 +145,18 @@ async fn i4_who_connects_under_fire_misses_nothing() {
         }
         (greeters, last)
     };
+    let deafening = async {
+        let mut often = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            often.tick().await;
+            stack.end_subscribers().await.unwrap();
+        }
+    };
     let start = Instant::now();
     let (mut greeters, last) = tokio::select! {
         visited = visitors => visited,
         () = bench.scenario.send(&writing) => unreachable!("it writes for an hour"),
+        never = deafening => never,
     };
     let (took, gauge) = (start.elapsed().as_secs_f64(), bench.scenario.gauge());
     let (issued, accepted) = (gauge.issued(), gauge.accepted());
@@ -171,6 +179,7 @@ async fn i4_who_connects_under_fire_misses_nothing() {
         (accepted as f64) / took
     );
     assert!(connects.iter().sum::<usize>() >= 200, "{connects:?}");
+    assert!(holes >= 10.0, "only {holes} met an old look-up");
     assert!(connects.iter().all(|count| *count >= 60), "{connects:?}");
     // Open loop: what was due was issued, whatever the servers made of it.
     assert!(issued as f64 >= 0.8 * RATE * took, "{issued} in {took} s");
