@@ -31,18 +31,9 @@ pub(crate) use row::table;
 pub use times::Spread;
 pub(crate) use times::{Moments, times};
 
-/// Breaks a cluster of its own, one fault after another, under steady load.
+/// Who is there in each round, beside those who talk, and how many brokers.
 #[derive(Debug, Clone, Args)]
-pub struct BreakArgs {
-    /// Only this fault; may be given several times.
-    #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',')]
-    pub only: Vec<Fault>,
-    /// Messages a second, over all sessions.
-    #[arg(long, default_value_t = 1_000.0)]
-    pub rate: f64,
-    /// Sessions, over 3 gateways.
-    #[arg(long, default_value_t = 500)]
-    pub users: usize,
+pub struct Scene {
     /// Members with a session in a room; each is in one room.
     #[arg(long, default_value_t = 2)]
     pub room_size: usize,
@@ -56,6 +47,30 @@ pub struct BreakArgs {
     /// Kafka brokers: 3, or 1 for a quick look.
     #[arg(long, default_value_t = 3)]
     pub brokers: usize,
+}
+
+impl Scene {
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        ensure!(matches!(self.brokers, 1 | 3), "--brokers: 1 or 3");
+        Ok(())
+    }
+}
+
+/// Breaks a cluster of its own, one fault after another, under steady load.
+#[derive(Debug, Clone, Args)]
+pub struct BreakArgs {
+    /// Only this fault; may be given several times.
+    #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',')]
+    pub only: Vec<Fault>,
+    /// Messages a second, over all sessions.
+    #[arg(long, default_value_t = 1_000.0)]
+    pub rate: f64,
+    /// Sessions, over 3 gateways.
+    #[arg(long, default_value_t = 500)]
+    pub users: usize,
+    /// Whom the faults meet, and on what.
+    #[command(flatten)]
+    pub scene: Scene,
     /// Seconds of load before a fault; the second half is what is usual.
     #[arg(long, default_value_t = 6.0)]
     pub before: f64,
@@ -86,9 +101,9 @@ impl BreakArgs {
                 "{name}: from 0 to a day"
             );
         }
-        ensure!(matches!(self.brokers, 1 | 3), "--brokers: 1 or 3");
+        self.scene.check()?;
         ensure!(
-            self.brokers == 3 || !self.faults().contains(&Fault::TwoBrokersKilled),
+            self.scene.brokers == 3 || !self.faults().contains(&Fault::TwoBrokersKilled),
             "two-brokers-killed needs --brokers 3"
         );
         Ok(())
@@ -105,9 +120,9 @@ impl BreakArgs {
     fn course(&self) -> Course {
         Course {
             users: self.users,
-            room_size: self.room_size,
-            absent: self.absent,
-            leaving: self.leaving,
+            room_size: self.scene.room_size,
+            absent: self.scene.absent,
+            leaving: self.scene.leaving,
             rate: self.rate,
             before: Duration::from_secs_f64(self.before.max(0.0)),
             after: Duration::from_secs_f64(self.after.max(0.0)),
@@ -164,7 +179,7 @@ pub async fn break_it(args: &BreakArgs) -> anyhow::Result<BreakReport> {
     args.check()?;
     let (course, faults) = (args.course(), args.faults());
     let cables = faults.iter().any(|fault| fault.needs_cables());
-    let ground = own_cluster::start_to_break(&course.demand(), args.brokers, cables).await?;
+    let ground = own_cluster::start_to_break(&course.demand(), args.scene.brokers, cables).await?;
     let report = all(args, &course, &ground).await;
     ground.system.stop(report.is_good()).await;
     Ok(report)

@@ -28,7 +28,7 @@ mod storm;
 
 pub use away::Away;
 pub use bench::{BenchArgs, BenchReport, bench};
-pub use breaking::{BreakArgs, BreakReport, Fault, Row, Spread, break_it};
+pub use breaking::{BreakArgs, BreakReport, Fault, Row, Scene, Spread, break_it};
 pub use chat::{ChatArgs, chat};
 pub use failings::Failings;
 pub use idle::{IdleArgs, IdleReport, idle};

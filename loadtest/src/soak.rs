@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    breaking::{Course, Fault, Row, bar, round, say, table, warm_up},
+    breaking::{Course, Fault, Row, Scene, bar, round, say, table, warm_up},
     own_cluster::{self, Ground},
     processes::mib,
 };
@@ -29,25 +29,15 @@ pub struct SoakArgs {
     /// Sessions, over 3 gateways; new ones each minute.
     #[arg(long, default_value_t = 500)]
     pub users: usize,
-    /// Members with a session in a room; each is in one room.
-    #[arg(long, default_value_t = 2)]
-    pub room_size: usize,
-    /// Further members who are never connected: they have to be pushed.
-    #[arg(long, default_value_t = 10)]
-    pub absent: usize,
-    /// Further members on the first gateway who vanish for good as the fault begins: what did not reach them has to be
-    /// pushed.
-    #[arg(long, default_value_t = 10)]
-    pub leaving: usize,
+    /// Whom the faults meet, and on what.
+    #[command(flatten)]
+    pub scene: Scene,
     /// Which faults come when; the same seed, the same faults. Random if not given, and told.
     #[arg(long)]
     pub seed: Option<u64>,
     /// Choose among these faults only.
     #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',')]
     pub only: Vec<Fault>,
-    /// Kafka brokers: 3, or 1 for a quick look.
-    #[arg(long, default_value_t = 3)]
-    pub brokers: usize,
     /// Seconds that a round's load lasts at least.
     #[arg(long, default_value_t = ROUND.as_secs_f64(), hide = true)]
     pub round: f64,
@@ -66,7 +56,7 @@ impl SoakArgs {
             (1.0..=3_600.0).contains(&self.round),
             "--round: from 1 s to an hour"
         );
-        ensure!(matches!(self.brokers, 1 | 3), "--brokers: 1 or 3");
+        self.scene.check()?;
         self.course().check()?;
         ensure!(
             !self.faults().is_empty(),
@@ -78,9 +68,9 @@ impl SoakArgs {
     fn course(&self) -> Course {
         Course {
             users: self.users,
-            room_size: self.room_size,
-            absent: self.absent,
-            leaving: self.leaving,
+            room_size: self.scene.room_size,
+            absent: self.scene.absent,
+            leaving: self.scene.leaving,
             rate: self.rate,
             before: Duration::from_secs(6).min(self.at_least() / 4),
             after: Duration::from_secs(8).min(self.at_least() / 4),
@@ -99,7 +89,7 @@ impl SoakArgs {
         } else {
             self.only.clone()
         };
-        let possible = |fault: &Fault| self.brokers == 3 || *fault != Fault::TwoBrokersKilled;
+        let possible = |fault: &Fault| self.scene.brokers == 3 || *fault != Fault::TwoBrokersKilled;
         all.into_iter().filter(possible).collect()
     }
 }
@@ -197,7 +187,7 @@ pub async fn soak(args: &SoakArgs) -> anyhow::Result<SoakReport> {
     args.check()?;
     let course = args.course();
     let cables = args.faults().iter().any(|fault| fault.needs_cables());
-    let ground = own_cluster::start_to_break(&course.demand(), args.brokers, cables).await?;
+    let ground = own_cluster::start_to_break(&course.demand(), args.scene.brokers, cables).await?;
     let report = rounds(args, &course, &ground).await;
     ground.system.stop(report.is_good()).await;
     Ok(report)
