@@ -10,6 +10,7 @@
 mod admin;
 mod consumer;
 mod context;
+mod delivery;
 mod feed;
 mod native;
 mod producer;
@@ -20,8 +21,9 @@ mod topics;
 
 pub use admin::{Admin, TopicSpec};
 pub use consumer::Consumer;
+pub use delivery::{Delivery, Placed, ProduceError, Publish};
 pub use feed::{Feed, FeedError, ReadFeed};
-pub use producer::{Delivery, MAX_RECORD_BYTES, Placed, ProduceError, Producer, Publish};
+pub use producer::{MAX_RECORD_BYTES, Producer};
 pub use record::{Incoming, Outgoing};
 pub use settings::{KafkaSettings, SaslMechanism, SecurityProtocol};
 pub use start::{Start, Watermarks};
