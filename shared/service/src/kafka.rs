@@ -1,6 +1,6 @@
 //! Kafka: the only place that knows rdkafka.
 //!
-//! - [`Producer`]: acks=all, idempotent; every record's fate is told.
+//! - [`Producer`]: acks=all, idempotent; every record's fate is told. Behind a gate, which librdkafka needs.
 //! - [`Consumer`] and [`Feed`]: partitions are added and removed one by one, each read through a
 //!   queue of its own, from a numeric offset.
 //! - [`Admin`]: topics and their ids.
@@ -11,7 +11,9 @@ mod admin;
 mod consumer;
 mod context;
 mod delivery;
+mod fates;
 mod feed;
+mod gate;
 mod native;
 mod producer;
 mod record;

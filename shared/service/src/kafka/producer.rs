@@ -1,19 +1,15 @@
 //! Producing: acks=all, idempotent, each record's fate told to who sent it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError as Native;
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
-use rdkafka::{ClientContext, Message as _};
-use tokio::sync::oneshot;
+use rdkafka::producer::{BaseProducer, Producer as _};
 
-use super::delivery::Fate;
-use super::{
-    Delivery, KafkaError, KafkaSettings, Outgoing, Placed, ProduceError, Publish, context,
-};
+use super::fates::Fates;
+use super::gate::{Gate, MOST_BYTES, MOST_RECORDS};
+use super::{Delivery, KafkaError, KafkaSettings, Outgoing, ProduceError, Publish};
 
 /// What clients, topics and brokers take: 2 MiB a record batch.
 pub(super) const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -22,48 +18,27 @@ pub(super) const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 pub const MAX_RECORD_BYTES: usize = MAX_MESSAGE_BYTES - 1024;
 
 /// How long a record waits for others to share a request with. One millisecond is what every hop
-/// of a message pays; without it each record is a request of its own.
+/// of a message pays; without it each record is a request of its own. The gate counts on it.
 const LINGER_MS: &str = "1";
 
-/// Records' bytes in memory; more is [`ProduceError::Full`].
-const QUEUE_KIB: &str = "65536";
+/// Between two looks at whether to go on, and at what has waited too long.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A producer; cloning shares it.
 #[derive(Clone)]
-pub struct Producer(Arc<ThreadedProducer<Fates>>);
+pub struct Producer(Arc<Shared>);
 
-struct Fates;
-
-impl ClientContext for Fates {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        context::log(level, facility, message);
-    }
-
-    fn error(&self, error: Native, reason: &str) {
-        context::log_error(&error, reason);
-    }
-}
-
-impl ProducerContext for Fates {
-    type DeliveryOpaque = Box<oneshot::Sender<Fate>>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, sender: Self::DeliveryOpaque) {
-        let fate = match result {
-            Ok(message) => Ok(Placed {
-                partition: message.partition(),
-                offset: message.offset(),
-            }),
-            Err((error, _)) => Err(ProduceError::from_native(error)),
-        };
-        // Who does not wait does not want to know.
-        let _ = sender.send(fate);
-    }
+struct Shared {
+    native: Arc<BaseProducer<Fates>>,
+    stop: Arc<AtomicBool>,
+    polls: Option<JoinHandle<()>>,
 }
 
 impl Producer {
     /// Starts a producer whose records are given up after `message_timeout` (trap 11: never
-    /// librdkafka's five minutes). Its first record takes up to a second unless the producer was
-    /// started well before: start it with the process.
+    /// librdkafka's five minutes), or twice that for one that had to wait for others of its partition.
+    /// Its first record takes up to a second unless the producer was started well before: start it with
+    /// the process.
     pub fn start(
         settings: &KafkaSettings,
         name: &str,
@@ -80,12 +55,28 @@ impl Producer {
                 message_timeout.as_millis().to_string(),
             )
             .set("message.max.bytes", MAX_MESSAGE_BYTES.to_string())
-            .set("queue.buffering.max.kbytes", QUEUE_KIB)
-            .set("queue.buffering.max.messages", "200000");
-        config
-            .create_with_context(Fates)
-            .map(|producer| Self(Arc::new(producer)))
-            .map_err(|error| KafkaError::Client(error.to_string()))
+            // The gate's bounds come first: a record that it has taken is not refused later.
+            .set(
+                "queue.buffering.max.kbytes",
+                (MOST_BYTES / 1024 * 2).to_string(),
+            )
+            .set(
+                "queue.buffering.max.messages",
+                (MOST_RECORDS * 2).to_string(),
+            );
+        let client = |error: &dyn std::error::Error| KafkaError::Client(error.to_string());
+        let native: BaseProducer<Fates> = config
+            .create_with_context(Fates::new(message_timeout))
+            .map_err(|error| client(&error))?;
+        let native = Arc::new(native);
+        native.context().connect(&native);
+        let stop = Arc::new(AtomicBool::new(false));
+        let polls = poll(name, &native, &stop).map_err(|error| client(&error))?;
+        Ok(Self(Arc::new(Shared {
+            native,
+            stop,
+            polls: Some(polls),
+        })))
     }
 
     /// Takes a record; its fate is the [`Delivery`]'s. Never blocks.
@@ -93,24 +84,15 @@ impl Producer {
         if record.size() > MAX_RECORD_BYTES {
             return Err(ProduceError::TooLarge);
         }
-        let (sender, delivery) = Delivery::pair();
-        let mut native: BaseRecord<'_, [u8], [u8], _> =
-            BaseRecord::with_opaque_to(&record.topic, Box::new(sender));
-        native.partition = record.partition;
-        native.key = record.key.as_deref();
-        native.payload = record.payload.as_deref();
-        native.headers = record.native_headers();
-        match self.0.send(native) {
-            Ok(()) => Ok(delivery),
-            Err((error, _)) => Err(ProduceError::from_native(&error)),
-        }
+        let native = &*self.0.native;
+        self.0.gate().send(record, Instant::now(), native)
     }
 
     /// Waits until every record has its fate, for at most `timeout`; false if some have none.
     /// To be called before the last clone is dropped: dropping gives up what is queued.
     pub async fn flush(&self, timeout: Duration) -> bool {
-        let producer = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || producer.flush(timeout).is_ok())
+        let shared = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || shared.flush(timeout))
             .await
             .unwrap_or(false)
     }
@@ -120,4 +102,59 @@ impl Publish for Producer {
     fn publish(&self, record: &Outgoing) -> Result<Delivery, ProduceError> {
         self.send(record)
     }
+}
+
+impl Shared {
+    fn gate(&self) -> &Gate {
+        self.native.context().gate()
+    }
+
+    /// librdkafka knows only what it was given: whatever waits follows with the answers.
+    fn flush(&self, timeout: Duration) -> bool {
+        let until = Instant::now() + timeout;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let _ = self.native.flush(left);
+            if self.gate().in_flight() == 0 {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let gone = ProduceError::Other("the producer is gone".to_owned());
+        self.gate().fail(&gone);
+        self.stop.store(true, Ordering::Relaxed);
+        // The last clone may be dropped by whom a fate has woken: a thread can't wait for itself.
+        let polls = self.polls.take();
+        let polls = polls.filter(|polls| polls.thread().id() != thread::current().id());
+        if let Some(Err(_)) = polls.map(JoinHandle::join) {
+            tracing::warn!("the producer's thread had panicked");
+        }
+    }
+}
+
+/// librdkafka calls back from whoever polls it. A thread of our own, as what it holds of the producer
+/// is then known.
+fn poll(
+    name: &str,
+    native: &Arc<BaseProducer<Fates>>,
+    stop: &Arc<AtomicBool>,
+) -> std::io::Result<JoinHandle<()>> {
+    let (native, stop) = (Arc::clone(native), Arc::clone(stop));
+    let polls = move || {
+        while !stop.load(Ordering::Relaxed) {
+            native.poll(TICK);
+            native.context().gate().tick(Instant::now(), &*native);
+        }
+    };
+    thread::Builder::new()
+        .name(format!("producer-{name}"))
+        .spawn(polls)
 }

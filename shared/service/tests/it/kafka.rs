@@ -2,6 +2,7 @@
 
 mod place;
 
+mod gate;
 mod produce;
 mod read;
 mod topics;

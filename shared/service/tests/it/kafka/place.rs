@@ -67,6 +67,12 @@ pub(super) fn topic(name: &str, partitions: usize) -> TopicSpec {
     }
 }
 
+pub(super) fn nowhere() -> KafkaSettings {
+    // A port that was free a moment ago: nothing answers there.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    KafkaSettings::plain(listener.local_addr().unwrap().to_string(), "")
+}
+
 /// The next record, or a failure that says how long it was waited for.
 pub(super) async fn next(feed: &mut Feed) -> Incoming {
     let began = Instant::now();

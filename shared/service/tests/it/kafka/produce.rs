@@ -2,11 +2,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol::{RoomId, lane_of};
-use service::kafka::{
-    Consumer, KafkaSettings, MAX_RECORD_BYTES, Outgoing, ProduceError, Producer, Topics,
-};
+use service::kafka::{Consumer, MAX_RECORD_BYTES, Outgoing, ProduceError, Producer, Topics};
 
-use super::place::{PATIENCE, Place, next};
+use super::place::{PATIENCE, Place, next, nowhere};
 
 /// A room's commands must be where its lane's owner looks for them.
 #[tokio::test]
@@ -123,12 +121,6 @@ async fn the_largest_record_fits_and_a_larger_one_is_told_as_too_large() {
         .add(place.settings.topics().receive(), 0, placed.offset)
         .unwrap();
     assert_eq!(next(&mut feed).await.payload, record.payload);
-}
-
-fn nowhere() -> KafkaSettings {
-    // A port that was free a moment ago: nothing answers there.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    KafkaSettings::plain(listener.local_addr().unwrap().to_string(), "")
 }
 
 /// Trap 11: without a bound of its own a record is "unavailable" to its sender and delivered
