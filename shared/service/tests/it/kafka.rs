@@ -2,6 +2,7 @@
 
 mod place;
 
+mod cost;
 mod gate;
 mod produce;
 mod read;
