@@ -22,9 +22,11 @@ const GROUP_LIMIT: usize = 100;
 
 /// Installs what is missing, starts servers, 3 gateways and 2 classifiers, with the default lanes and homes.
 pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
-    let stack = Stack::start(stack::Options::default())
-        .await
-        .context("start the servers")?;
+    let options = stack::Options {
+        optimize: true,
+        ..stack::Options::default()
+    };
+    let stack = Stack::start(options).await.context("start the servers")?;
     let size = Size {
         classifiers: 2,
         pushers: 0,

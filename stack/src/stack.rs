@@ -33,6 +33,9 @@ pub struct Options {
     pub dir: Option<PathBuf>,
     /// Processes whose network can be cut: each has a [`Cable`] of its own.
     pub cables: usize,
+    /// Whether the brokers' JVMs optimize all they can: a minute of slow brokers on few cores, and faster ones after it.
+    /// For servers that are measured; the others live for minutes, and their code is compiled once and quickly.
+    pub optimize: bool,
 }
 
 impl Default for Options {
@@ -41,6 +44,7 @@ impl Default for Options {
             brokers: 1,
             dir: None,
             cables: 0,
+            optimize: false,
         }
     }
 }
@@ -294,7 +298,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     ));
     // Kafka's and Postgres's preparations take about a second each: side by side.
     let (kafka, postgres) = std::thread::scope(|scope| {
-        let kafka = scope.spawn(|| kafka::start(&installed, &dir, &ports));
+        let kafka = scope.spawn(|| kafka::start(&installed, &dir, &ports, options.optimize));
         let postgres = postgres::start(&installed, &dir, postgres_port);
         (kafka.join(), postgres)
     });
