@@ -8,7 +8,7 @@ PORT   ?= 8081
 export RUST_TEST_THREADS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help install lints build run up test bench fmt clippy doc deny
+.PHONY: help install lints build run up test bench fmt clippy doc deny chart manifests image names
 
 help: ## Lists these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -39,9 +39,27 @@ doc: install ## Builds the documentation, warnings denied
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
 
 # What is quick to fail comes first; everything is built before the servers start.
-test: fmt clippy doc build ## Formatting, lints, documentation and all tests on real servers
+test: fmt names clippy doc build ## Formatting, lints, documentation and all tests on real servers
 	cargo test --locked --workspace --no-run
 	$(STACK) test -- cargo test --locked --workspace
+
+# What the chart says of settings and metrics, against the source: a new name fails here, not only in `make chart`.
+names:
+	@sh helm/install.sh python
+	@PATH="$(abspath $(TARGET))/tools:$$PATH" helm/tools/settings . helm/switchboard
+	@PATH="$(abspath $(TARGET))/tools:$$PATH" helm/tools/metrics check . -- helm/switchboard/dashboards/*.json
+
+chart: build ## Checks the Helm chart, its alerts, dashboards and k8s/ (installs what that needs once)
+	@sh helm/install.sh
+	@PROGRAMS=$(TARGET)/debug helm/check
+
+manifests: ## Renders k8s/ and the chart's README anew, after a change of the chart
+	@sh helm/install.sh
+	k8s/render
+	PATH="$(abspath $(TARGET))/tools:$$PATH" helm/tools/readme helm/switchboard
+
+image: ## Builds the image switchboard:0.1.0 (BUILDER=buildah)
+	$(or $(BUILDER),docker) build -t switchboard:0.1.0 --build-arg REVISION=$$(git rev-parse HEAD) .
 
 # A quiet machine, please: everything shares its processors with what is measured.
 bench: install ## Repeats the measurements of docs/performance.md (some ten minutes)
