@@ -10,6 +10,7 @@
 //! ```
 
 mod cable;
+mod certificates;
 mod cluster;
 mod error;
 mod folders;
@@ -27,6 +28,7 @@ mod spawner;
 mod stack;
 
 pub use cable::Cable;
+pub use certificates::Certificates;
 pub use cluster::{Cluster, ClusterOptions, Service};
 pub use error::{Error, Result};
 pub use folders::{from_here, root};

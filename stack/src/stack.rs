@@ -12,6 +12,7 @@ use tokio::{sync::OnceCell, task};
 
 use crate::{
     cable::Cable,
+    certificates::Certificates,
     error::{Error, Result},
     folders::{self, OwnFolder},
     install, ports,
@@ -207,6 +208,12 @@ impl Stack {
         &self.addresses.dir
     }
 
+    /// The certificates of its servers, and of who may connect to them.
+    #[must_use]
+    pub fn certificates(&self) -> Certificates {
+        Certificates::of(self.dir())
+    }
+
     /// Moves all logs, those of spaces too, to a folder below `target/stack/failed`, says so on stderr, and returns it. For
     /// who started the stack and saw something fail on it: its own folder goes with it. Without effect (`None`) on servers
     /// of another process.
@@ -286,6 +293,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         None => OwnFolder::make()?,
     };
     let dir = folder.path.clone();
+    Certificates::make(&dir)?;
     let mut ports = kafka::free_ports(options.brokers);
     let (postgres_port, redis_port) = (ports::free_port(), ports::free_port());
     // First: brokers have to know by which ports they are reached.
