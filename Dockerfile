@@ -20,11 +20,13 @@ COPY . .
 # `debuginfo` keeps the names in backtraces and drops the lines: 14 MB instead of 71 MB a program; `none` keeps all.
 ARG STRIP=debuginfo
 ARG PROFILE=release
+# What `build_info` says.
+ARG REVISION=unknown
 # The target folder is a cache, so the programs are copied out of it in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/usr/local/cargo/git,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    CARGO_PROFILE_RELEASE_STRIP="${STRIP}" cargo build --locked --profile "${PROFILE}" \
+    SWITCHBOARD_REVISION="${REVISION}" CARGO_PROFILE_RELEASE_STRIP="${STRIP}" cargo build --locked --profile "${PROFILE}" \
       --bin was --bin classifier --bin loadtest \
  && mkdir -p /out/usr/local/bin /out/licenses \
  && cp "target/${PROFILE}/was" "target/${PROFILE}/classifier" "target/${PROFILE}/loadtest" /out/usr/local/bin/ \

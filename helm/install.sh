@@ -31,10 +31,10 @@ fi
 [ "${1:-all}" != python ] || exit 0
 
 build() { # program, module@version
-    # From 1.21 on Go fetches by itself the version that a module asks for.
+    # From 1.21 on Go fetches by itself the version that a module asks for. Older ones are of no use, as Debian 12's.
     minor=$(go version 2>/dev/null | sed -n 's/^go version go1\.\([0-9]*\).*/\1/p')
     [ "${minor:-0}" -ge 21 ] ||
-        complain "$1 is missing, and Go 1.21 or later to build it with: install one of them (Go: https://go.dev/dl), then come back."
+        complain "$1 is missing, and Go 1.21 or later to build it with: install one of the two, then come back."
     echo "building $1" >&2
     CGO_ENABLED=0 GOBIN=$tools go install -ldflags='-s -w' "$2"
 }
