@@ -190,7 +190,7 @@ impl Program {
         }
         text.extend(commands);
         text.push_str(
-            "\nSettings, as flag (--kafka-brokers), variable (SWITCHBOARD_KAFKA_BROKERS) or in the file (brokers under [kafka]):\n",
+            "\nSettings, as flag (--kafka-brokers), variable (SWITCHBOARD_KAFKA_BROKERS) or in the file (brokers under [kafka]);\nof any of them, -file, _FILE or _file after the name gives the path of a file that holds it:\n",
         );
         for key in self.tables().into_iter().flatten() {
             let default = match key.default {

@@ -4,7 +4,10 @@
 //! came from; reading a text as a domain type records a mistake instead of failing, so that
 //! [`Values::finish`] can name them all. What is not in the table is a mistake as well, in the
 //! file, in flags, and in the environment (`SWITCHBOARD_…`).
+//!
+//! Each of the three may name a file that holds the text instead: `SWITCHBOARD_POSTGRES_URL_FILE`.
 
+mod from_file;
 mod groups;
 mod redact;
 mod secret;

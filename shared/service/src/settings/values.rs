@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::ops::RangeBounds;
 use std::path::PathBuf;
+use std::str::FromStr;
 
-use super::{ENV_PREFIX, Key, Setting, redacted, sources};
+use super::{ENV_PREFIX, Key, Setting, from_file, redacted, sources};
 
 /// Variables that are not settings although they start like one: the file's path, and what the
 /// development stack tells the tests that it runs.
@@ -44,14 +45,33 @@ impl fmt::Display for Mistakes {
 
 struct Found {
     key: Key,
-    text: Option<String>,
+    given: Given,
     source: String,
+}
+
+/// What a source says of one setting.
+pub(super) enum Given {
+    Nothing,
+    Text(String),
+    /// The path of the file that holds the text.
+    InFile(String),
+    /// Something that can't be used, and that has been named.
+    Wrongly,
+}
+
+impl Found {
+    fn text(&self) -> Option<&str> {
+        match &self.given {
+            Given::Text(text) => Some(text),
+            Given::Nothing | Given::InFile(_) | Given::Wrongly => None,
+        }
+    }
 }
 
 /// The texts of a table of keys, and what is wrong with them so far.
 pub struct Values {
     found: BTreeMap<&'static str, Found>,
-    mistakes: Vec<Mistake>,
+    pub(super) mistakes: Vec<Mistake>,
 }
 
 impl Values {
@@ -85,7 +105,10 @@ impl Values {
                 key.name,
                 Found {
                     key: *key,
-                    text: key.default.map(str::to_owned),
+                    given: match key.default {
+                        Some(text) => Given::Text(text.to_owned()),
+                        None => Given::Nothing,
+                    },
                     source: "default".to_owned(),
                 },
             );
@@ -110,7 +133,31 @@ impl Values {
         values.take_environment(elsewhere, environment);
         values.mistakes.extend(flags.mistakes);
         values.take_flags(flags.given);
+        values.read_files();
         values
+    }
+
+    /// All settings of the table.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> + Clone {
+        self.found.values().map(|found| &found.key)
+    }
+
+    /// Those whose text is still to be read: name, path, and who said so.
+    pub(super) fn files(&self) -> Vec<(&'static str, String, String)> {
+        let found = self.found.values();
+        let files = found.filter_map(|found| match &found.given {
+            Given::InFile(path) => Some((found.key.name, path.clone(), found.source.clone())),
+            Given::Nothing | Given::Text(_) | Given::Wrongly => None,
+        });
+        files.collect()
+    }
+
+    /// Replaces what lower sources said of a setting of the table.
+    pub(super) fn give(&mut self, name: &str, given: Given, source: &str) {
+        if let Some(found) = self.found.get_mut(name) {
+            found.given = given;
+            source.clone_into(&mut found.source);
+        }
     }
 
     fn settings_variable(&mut self, name: OsString, text: OsString) -> Option<(String, String)> {
@@ -129,10 +176,10 @@ impl Values {
     }
 
     fn take_file(&mut self, path: &str, elsewhere: &[&str], given: Vec<(String, String)>) {
+        let given = self.note_files(from_file::IN_THE_FILE, path, given);
         for (name, text) in given {
-            if let Some(found) = self.found.get_mut(name.as_str()) {
-                found.text = Some(text);
-                path.clone_into(&mut found.source);
+            if self.found.contains_key(name.as_str()) {
+                self.give(&name, Given::Text(text), path);
             } else if !elsewhere.iter().any(|section| name.starts_with(section)) {
                 self.mistakes.push(Mistake::new(format!(
                     "unknown setting {name} in {path}{}",
@@ -143,14 +190,11 @@ impl Values {
     }
 
     fn take_environment(&mut self, elsewhere: &[&str], given: Vec<(String, String)>) {
+        let given = self.note_files(from_file::IN_THE_ENVIRONMENT, "the environment", given);
         for (variable, text) in given {
-            if let Some(found) = self
-                .found
-                .values_mut()
-                .find(|found| found.key.variable() == variable)
-            {
-                found.text = Some(text);
-                found.source = variable;
+            let name = self.keys().find(|key| key.variable() == variable);
+            if let Some(name) = name.map(|key| key.name) {
+                self.give(name, Given::Text(text), &variable);
             } else if !NOT_SETTINGS.contains(&variable.as_str())
                 && !elsewhere.iter().any(|section| {
                     let section = section.replace('.', "_").to_ascii_uppercase();
@@ -166,14 +210,11 @@ impl Values {
     }
 
     fn take_flags(&mut self, given: Vec<(String, String)>) {
+        let given = self.note_files(from_file::AS_A_FLAG, "the flags", given);
         for (flag, text) in given {
-            if let Some(found) = self
-                .found
-                .values_mut()
-                .find(|found| found.key.flag() == flag)
-            {
-                found.text = Some(text);
-                found.source = flag;
+            let name = self.keys().find(|key| key.flag() == flag);
+            if let Some(name) = name.map(|key| key.name) {
+                self.give(name, Given::Text(text), &flag);
             } else {
                 self.mistakes.push(Mistake::new(format!(
                     "unknown flag {flag}{}",
@@ -230,7 +271,10 @@ impl Values {
             )));
             return Some(T::placeholder());
         };
-        let text = found.text.as_deref().filter(|text| !text.is_empty())?;
+        if matches!(found.given, Given::Wrongly) {
+            return Some(T::placeholder());
+        }
+        let text = found.text().filter(|text| !text.is_empty())?;
         match T::parse(text) {
             Ok(value) => Some(value),
             Err(message) => {
@@ -238,6 +282,22 @@ impl Values {
                 self.mistakes
                     .push(Mistake::new(format!("{told}: {message}")));
                 Some(T::placeholder())
+            }
+        }
+    }
+
+    /// As [`Values::get`], of a type of another crate: its `FromStr` says what is expected, and must not
+    /// repeat the text. After a mistake its default stands in.
+    pub fn parsed<T>(&mut self, name: &str) -> T
+    where
+        T: FromStr<Err: fmt::Display> + Default,
+    {
+        let text: String = self.get(name);
+        match text.parse() {
+            Ok(value) => value,
+            Err(message) => {
+                self.check(name, Err(message));
+                T::default()
             }
         }
     }
@@ -262,7 +322,12 @@ impl Values {
 
     /// Records that a setting's value does not fit, for rules that a type alone can't tell.
     pub fn mistake(&mut self, name: &str, message: &str) {
-        let told = self.found.get(name).map_or(name.to_owned(), told);
+        let found = self.found.get(name);
+        // What stands in for it is nobody's mistake.
+        if found.is_some_and(|found| matches!(found.given, Given::Wrongly)) {
+            return;
+        }
+        let told = found.map_or(name.to_owned(), told);
         self.mistakes
             .push(Mistake::new(format!("{told}: {message}")));
     }
@@ -270,7 +335,7 @@ impl Values {
     /// Records what is wrong with a setting, if anything is. One that is missing has been named already,
     /// or may be.
     pub fn check(&mut self, name: &str, checked: Result<(), impl fmt::Display>) {
-        let text = self.found.get(name).and_then(|found| found.text.as_deref());
+        let text = self.found.get(name).and_then(Found::text);
         if let (Some(1..), Err(wrong)) = (text.map(str::len), checked) {
             self.mistake(name, &wrong.to_string());
         }
@@ -289,7 +354,7 @@ impl Values {
     pub fn shown(&self) -> String {
         let mut shown = String::new();
         for found in self.found.values() {
-            let text = match &found.text {
+            let text = match found.text() {
                 None => continue,
                 Some(_) if found.key.secret => "***".to_owned(),
                 Some(text) => redacted(text),
@@ -306,7 +371,7 @@ impl Values {
 /// A setting as a mistake names it: `was.listen = "x" (SWITCHBOARD_WAS_LISTEN)`.
 fn told(found: &Found) -> String {
     let name = found.key.name;
-    match &found.text {
+    match found.text() {
         None => name.to_owned(),
         Some(_) if found.key.secret => format!("{name} ({})", found.source),
         Some(text) => format!("{name} = {:?} ({})", redacted(text), found.source),

@@ -10,3 +10,4 @@ mod admin;
 mod kafka;
 mod lifecycle;
 mod settings;
+mod settings_files;
