@@ -20,12 +20,13 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::ensure;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 use tokio::time::sleep;
 
 use crate::own_cluster::{self, Ground};
 
 pub use fault::Fault;
-pub(crate) use round::{Course, follow, load, round};
+pub(crate) use round::{Blow, Course, follow, load, ride, round};
 pub use row::Row;
 pub(crate) use row::table;
 pub use times::Spread;
@@ -132,11 +133,12 @@ impl BreakArgs {
 }
 
 /// All that was measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct BreakReport {
     /// One for each fault.
     pub rows: Vec<Row>,
-    stories: Vec<picture::Story>,
+    #[serde(skip)]
+    pub(crate) stories: Vec<picture::Story>,
     /// Why not all faults were tried.
     pub failed: Option<String>,
 }
@@ -186,14 +188,10 @@ pub async fn break_it(args: &BreakArgs) -> anyhow::Result<BreakReport> {
 }
 
 async fn all(args: &BreakArgs, course: &Course, ground: &Ground) -> BreakReport {
-    let mut report = BreakReport {
-        rows: Vec::new(),
-        stories: Vec::new(),
-        failed: None,
-    };
+    let mut report = BreakReport::default();
     let bar = bar();
     bar.set_prefix("warming up");
-    if let Err(error) = warm_up(course, args.warm_up, ground).await {
+    if let Err(error) = warm_up(course, args.warm_up, ground.system.cluster.urls()).await {
         report.failed = Some(format!("warm-up: {error:#}"));
         return report;
     }
@@ -218,11 +216,15 @@ async fn all(args: &BreakArgs, course: &Course, ground: &Ground) -> BreakReport 
 }
 
 /// Load that nobody judges, for so many seconds: until the broker's compiler has come to rest.
-pub(crate) async fn warm_up(course: &Course, seconds: f64, ground: &Ground) -> anyhow::Result<()> {
+pub(crate) async fn warm_up(
+    course: &Course,
+    seconds: f64,
+    urls: Vec<String>,
+) -> anyhow::Result<()> {
     if seconds <= 0.0 {
         return Ok(());
     }
-    let scenario = course.scenario(ground).await?;
+    let scenario = course.scenario(urls).await?;
     let load = load(&scenario, course.rate, Vec::new());
     sleep(Duration::from_secs_f64(seconds)).await;
     drop(load);

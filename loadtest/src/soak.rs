@@ -205,7 +205,7 @@ async fn rounds(args: &SoakArgs, course: &Course, ground: &Ground) -> SoakReport
         memory: BTreeMap::new(),
         failed: None,
     };
-    if let Err(error) = warm_up(course, args.round.min(15.0), ground).await {
+    if let Err(error) = warm_up(course, args.round.min(15.0), ground.system.cluster.urls()).await {
         report.failed = Some(format!("warm-up: {error:#}"));
         return report;
     }

@@ -70,8 +70,8 @@ impl Course {
     }
 
     /// Users and rooms, all connected who ever are.
-    pub(crate) async fn scenario(&self, ground: &Ground) -> anyhow::Result<Arc<Scenario>> {
-        let mut scenario = Scenario::new(ground.system.cluster.urls());
+    pub(crate) async fn scenario(&self, urls: Vec<String>) -> anyhow::Result<Arc<Scenario>> {
+        let mut scenario = Scenario::new(urls);
         scenario.users(self.users).await?;
         let mut silent = scenario.absent(self.absent).await?;
         let leaving = scenario.leaving(self.leaving).await?;
@@ -89,28 +89,41 @@ impl Course {
     }
 }
 
-/// Runs the load, and the fault in its midst.
-pub(crate) async fn round(
+/// What befalls a system in the midst of a round.
+pub(crate) trait Blow {
+    /// How it is called in its row.
+    fn name(&self) -> String;
+
+    /// How long the last messages may take at the end.
+    fn patience(&self) -> Duration;
+
+    /// Strikes; returns since when.
+    async fn strike(&mut self) -> anyhow::Result<Instant>;
+
+    /// Lets it last, and repairs it; returns when everything stands again.
+    async fn heal(&mut self) -> anyhow::Result<()>;
+
+    /// The sessions that it is about; known once it has struck.
+    fn affected(&self) -> &[usize];
+}
+
+/// Runs the load, and the blow in its midst; all users are connected already. What it tells is of messages and times.
+pub(crate) async fn ride(
     course: &Course,
-    fault: Fault,
-    ground: &Ground,
+    scenario: &Arc<Scenario>,
+    blow: &mut impl Blow,
     bar: &ProgressBar,
 ) -> anyhow::Result<(Row, Story)> {
-    bar.set_message("connecting");
-    let system = &ground.system;
-    let scenario = course.scenario(ground).await?;
     let gauge = scenario.gauge();
-    let mut harm = Harm::prepare(fault, system, &scenario, course.users).await?;
-
-    let load = load(&scenario, course.rate, Vec::new());
-    let (begin, progress) = (Instant::now(), follow(bar, &scenario));
+    let load = load(scenario, course.rate, Vec::new());
+    let (begin, progress) = (Instant::now(), follow(bar, scenario));
     // New sessions settle, connections and caches fill: not yet what is steady.
     sleep(course.before / 2).await;
     gauge.trace.start();
     let steady_us = gauge.us(Instant::now());
     sleep(course.before / 2).await;
-    let fault_us = gauge.us(harm.strike().await.context("strike")?);
-    harm.heal().await.context("repair")?;
+    let fault_us = gauge.us(blow.strike().await.context("strike")?);
+    blow.heal().await.context("repair")?;
     let lasted = Duration::from_micros(gauge.us(Instant::now()) - fault_us);
     sleep(
         course
@@ -120,44 +133,59 @@ pub(crate) async fn round(
     .await;
     drop(load);
 
-    let verdict = scenario.settle(fault.patience()).await;
-    let pushes = Pushes::settle(&scenario, &ground.hook, fault.patience()).await;
+    let verdict = scenario.settle(blow.patience()).await;
     drop(progress);
     let deliveries = gauge.trace.take();
     let moments = Moments {
         steady_us,
         fault_us,
     };
-    harm.look_back().await?;
     let mut row = Row {
-        name: fault.name(),
+        name: blow.name(),
         sessions: course.users,
         room_size: course.room_size,
         absent: course.absent,
         leaving: course.leaving,
         rate: course.rate,
-        pushed: pushes.pushed,
-        unpushed: pushes.unpushed,
-        affected: harm.affected.len(),
+        affected: blow.affected().len(),
         resumed: gauge.absences().len(),
         gaps: gauge.gaps(),
         lasted_ms: lasted.as_secs_f64() * 1000.0,
-        accepted_meanwhile: harm.accepted_meanwhile,
         ..Row::default()
     };
     row.judge(verdict);
-    row.time(&times::times(&deliveries, moments, &harm.affected));
-    row.remarks.extend(pushes.remarks);
-    row.remarks.extend(harm.remarks);
-    row.remarks.extend(restore(system).await?);
-    if !row.is_good() {
-        row.remarks.extend(gauge.remarks());
-    }
+    row.time(&times::times(&deliveries, moments, blow.affected()));
     let story = Story {
         name: row.name.clone(),
         repaired: lasted.as_secs_f64(),
         points: times::points(&deliveries, moments),
     };
+    Ok((row, story))
+}
+
+/// A round of a fault in a cluster of its own.
+pub(crate) async fn round(
+    course: &Course,
+    fault: Fault,
+    ground: &Ground,
+    bar: &ProgressBar,
+) -> anyhow::Result<(Row, Story)> {
+    bar.set_message("connecting");
+    let system = &ground.system;
+    let scenario = course.scenario(system.cluster.urls()).await?;
+    let mut harm = Harm::prepare(fault, system, &scenario, course.users).await?;
+    let (mut row, story) = ride(course, &scenario, &mut harm, bar).await?;
+    let pushes = Pushes::settle(&scenario, &ground.hook, fault.patience()).await;
+    harm.look_back().await?;
+    row.pushed = pushes.pushed;
+    row.unpushed = pushes.unpushed;
+    row.accepted_meanwhile = harm.accepted_meanwhile;
+    row.remarks.extend(pushes.remarks);
+    row.remarks.extend(harm.remarks);
+    row.remarks.extend(restore(system).await?);
+    if !row.is_good() {
+        row.remarks.extend(scenario.gauge().remarks());
+    }
     Ok((row, story))
 }
 

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     fault::{Fault, Way, Whom},
+    round::Blow,
     slow::Slow,
 };
 use crate::{own_cluster::LANES, processes::System, scenario::Scenario};
@@ -40,7 +41,7 @@ pub(super) struct Harm<'a> {
     unknown_before: f64,
     torn_before: usize,
     /// The sessions that the fault is about: those on the gateways it hits, else everybody.
-    pub(super) affected: Vec<usize>,
+    affected: Vec<usize>,
     /// What was told to the clients as accepted while nothing could be.
     pub(super) accepted_meanwhile: Option<u64>,
     /// What else is worth telling.
@@ -98,80 +99,6 @@ impl<'a> Harm<'a> {
         let at = usize::from(matches!(self.fault.whom(), Whom::Classifier(_)));
         let cables = self.system.stack.cables();
         cables.get(at).context("it has no network of its own")
-    }
-
-    /// Strikes; returns since when. What is killed is dead by then.
-    pub(super) async fn strike(&mut self) -> anyhow::Result<Instant> {
-        let (targets, staying) = (self.targets(), self.scenario.staying());
-        self.affected = match (self.fault.way(), self.fault.whom()) {
-            (_, Whom::Was(_)) => targets
-                .iter()
-                .flat_map(|was| self.scenario.sessions_on(was.name()))
-                .filter(|index| staying.contains(index))
-                .collect(),
-            (Way::Route, _) => vec![0],
-            _ => staying,
-        };
-        ensure!(!self.affected.is_empty(), "nobody is connected there");
-        // In the same moment: their gateway has had no time to do anything about it.
-        self.scenario.vanish().await;
-        let before = Instant::now();
-        match self.fault.way() {
-            Way::Kill => {
-                // It waits until each is gone, which takes a broker some 50 ms.
-                block_in_place(|| targets.iter().for_each(|one| one.kill()));
-                return Ok(Instant::now());
-            }
-            Way::Term => targets.iter().for_each(|one| one.terminate()),
-            Way::Pause => targets.iter().for_each(|one| one.pause()),
-            Way::Cut => self.cable()?.cut(),
-            Way::Flush => self.system.stack.flush_redis().await?,
-            Way::Route => {
-                let user = self.scenario.session(0).user().get();
-                let key = format!("route:{{r{}}}:{user}", user % SHARDS);
-                let was_there = self.system.space.delete_key(&key).await?;
-                ensure!(was_there, "there is no route {key}");
-            }
-            Way::Slow => {
-                if let Some(slow) = &mut self.slow {
-                    slow.flood();
-                }
-            }
-            Way::Poison => self.poison = self.system.space.poison(LANES, POISON).await?,
-            Way::Tear | Way::Roll => {}
-        }
-        Ok(before)
-    }
-
-    /// Lets it last, and repairs it; returns when everything stands again.
-    pub(super) async fn heal(&mut self) -> anyhow::Result<()> {
-        self.last().await;
-        let targets = self.targets();
-        match self.fault.way() {
-            Way::Kill => start(&targets).await?,
-            Way::Term => {
-                for one in &targets {
-                    self.ended(one).await?;
-                }
-                start(&targets).await?;
-            }
-            Way::Pause => targets.iter().for_each(|one| one.resume()),
-            Way::Cut => self.cable()?.heal(),
-            Way::Roll => {
-                for one in self.system.cluster.services() {
-                    one.terminate();
-                    self.ended(one).await?;
-                    start(&[one]).await?;
-                }
-            }
-            Way::Slow => {
-                if let Some(slow) = self.slow.take() {
-                    self.remarks.push(slow.stop(&self.system.cluster).await?);
-                }
-            }
-            Way::Tear | Way::Flush | Way::Route | Way::Poison => {}
-        }
-        Ok(())
     }
 
     async fn last(&mut self) {
@@ -234,6 +161,93 @@ impl<'a> Harm<'a> {
             ));
         }
         Ok(())
+    }
+}
+
+impl Blow for Harm<'_> {
+    fn name(&self) -> String {
+        self.fault.name()
+    }
+
+    fn patience(&self) -> Duration {
+        self.fault.patience()
+    }
+
+    /// What is killed is dead when it returns.
+    async fn strike(&mut self) -> anyhow::Result<Instant> {
+        let (targets, staying) = (self.targets(), self.scenario.staying());
+        self.affected = match (self.fault.way(), self.fault.whom()) {
+            (_, Whom::Was(_)) => targets
+                .iter()
+                .flat_map(|was| self.scenario.sessions_on(was.name()))
+                .filter(|index| staying.contains(index))
+                .collect(),
+            (Way::Route, _) => vec![0],
+            _ => staying,
+        };
+        ensure!(!self.affected.is_empty(), "nobody is connected there");
+        // In the same moment: their gateway has had no time to do anything about it.
+        self.scenario.vanish().await;
+        let before = Instant::now();
+        match self.fault.way() {
+            Way::Kill => {
+                // It waits until each is gone, which takes a broker some 50 ms.
+                block_in_place(|| targets.iter().for_each(|one| one.kill()));
+                return Ok(Instant::now());
+            }
+            Way::Term => targets.iter().for_each(|one| one.terminate()),
+            Way::Pause => targets.iter().for_each(|one| one.pause()),
+            Way::Cut => self.cable()?.cut(),
+            Way::Flush => self.system.stack.flush_redis().await?,
+            Way::Route => {
+                let user = self.scenario.session(0).user().get();
+                let key = format!("route:{{r{}}}:{user}", user % SHARDS);
+                let was_there = self.system.space.delete_key(&key).await?;
+                ensure!(was_there, "there is no route {key}");
+            }
+            Way::Slow => {
+                if let Some(slow) = &mut self.slow {
+                    slow.flood();
+                }
+            }
+            Way::Poison => self.poison = self.system.space.poison(LANES, POISON).await?,
+            Way::Tear | Way::Roll => {}
+        }
+        Ok(before)
+    }
+
+    async fn heal(&mut self) -> anyhow::Result<()> {
+        self.last().await;
+        let targets = self.targets();
+        match self.fault.way() {
+            Way::Kill => start(&targets).await?,
+            Way::Term => {
+                for one in &targets {
+                    self.ended(one).await?;
+                }
+                start(&targets).await?;
+            }
+            Way::Pause => targets.iter().for_each(|one| one.resume()),
+            Way::Cut => self.cable()?.heal(),
+            Way::Roll => {
+                for one in self.system.cluster.services() {
+                    one.terminate();
+                    self.ended(one).await?;
+                    start(&[one]).await?;
+                }
+            }
+            Way::Slow => {
+                if let Some(slow) = self.slow.take() {
+                    self.remarks.push(slow.stop(&self.system.cluster).await?);
+                }
+            }
+            Way::Tear | Way::Flush | Way::Route | Way::Poison => {}
+        }
+        Ok(())
+    }
+
+    fn affected(&self) -> &[usize] {
+        &self.affected
     }
 }
 
