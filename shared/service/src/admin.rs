@@ -62,6 +62,7 @@ impl AdminServer {
     /// Answers until everything else has ended, so that a draining service can be watched.
     pub fn start(self, lifecycle: &Lifecycle, metrics: Metrics, readiness: Readiness) {
         crate::process::register(&metrics);
+        readiness.measure(&metrics);
         let router = Router::new()
             .route("/livez", get(async || "alive\n"))
             .route("/readyz", get(readyz))

@@ -8,6 +8,7 @@
 //! The numbers in [`settings`](KafkaSettings) and in each client's configuration are measured ones.
 
 mod admin;
+mod behind;
 mod consumer;
 mod context;
 mod delivery;
@@ -22,6 +23,7 @@ mod start;
 mod topics;
 
 pub use admin::{Admin, TopicSpec};
+pub use behind::Ends;
 pub use consumer::Consumer;
 pub use delivery::{Delivery, Placed, ProduceError, Publish};
 pub use feed::{Feed, FeedError, ReadFeed};

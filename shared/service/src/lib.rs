@@ -4,6 +4,7 @@
 //! It knows nothing of chat: no command, room or frame is named here.
 
 pub mod admin;
+mod asked;
 pub mod clock;
 pub mod kafka;
 pub mod lifecycle;
@@ -11,6 +12,7 @@ pub mod metrics;
 pub mod process;
 pub mod program;
 pub mod readiness;
+pub mod requests;
 pub mod settings;
 pub mod statements;
 pub mod telemetry;

@@ -1,13 +1,17 @@
 //! Metrics of one service, on a registry of its own: two services in one test process don't mix.
 
-use std::sync::Arc;
+mod read;
 
-use prometheus::core::{Collector, Desc};
-use prometheus::proto::MetricFamily;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::Collector;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
+
+use read::Read;
 
 /// Bounds in seconds for what should take milliseconds: 0.5 ms to 10 s.
 pub const SECONDS: &[f64] = &[
@@ -19,9 +23,16 @@ pub const BATCH: &[f64] = &[
     1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0,
 ];
 
+/// Bounds in seconds for the time between two renewals of a lease: several renewals to a lease of a few
+/// seconds, so what is late lies between half a second and the lease.
+pub const RENEWALS: &[f64] = &[0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0, 30.0];
+
 /// Makes metrics and renders them; cloning shares the registry.
 #[derive(Debug, Clone, Default)]
-pub struct Metrics(Registry);
+pub struct Metrics {
+    registry: Registry,
+    names: Arc<Mutex<BTreeSet<String>>>,
+}
 
 impl Metrics {
     /// An empty registry.
@@ -54,18 +65,51 @@ impl Metrics {
         self.register(IntGauge::new(name, help))
     }
 
-    /// Gauges by one label, read when metrics are asked for.
-    pub fn gauges_read<const N: usize>(
+    /// Gauges by several labels, none of which is there before it is used.
+    pub fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Opts::new(name, help), labels))
+    }
+
+    /// Gauges by one label, read when metrics are asked for: what is not among them then is not there.
+    pub fn gauges_read<L: ToString, I: IntoIterator<Item = (L, i64)>>(
         &self,
         name: &str,
         help: &str,
         label: &str,
-        read: impl Fn() -> [(&'static str, usize); N] + Send + Sync + 'static,
+        read: impl Fn() -> I + Send + Sync + 'static,
     ) {
-        let gauges = IntGaugeVec::new(Opts::new(name, help), &[label]);
-        self.register(gauges.map(|gauges| Read {
-            gauges,
-            read: Arc::new(read),
+        let (opts, label) = (Opts::new(name, help), label.to_owned());
+        let shape = IntGaugeVec::new(opts.clone(), &[label.as_str()]);
+        let read = move || {
+            // Made anew each time: a label that is gone is to be gone.
+            let gauges = IntGaugeVec::new(opts.clone(), &[label.as_str()]).ok()?;
+            for (value, figure) in read() {
+                let value = value.to_string();
+                gauges.with_label_values(&[&value]).set(figure);
+            }
+            Some(gauges.collect())
+        };
+        self.register(shape.map(|shape| Read::new([&shape], read)));
+    }
+
+    /// Gauges that are read together, each with its help, when metrics are asked for.
+    pub fn figures<const N: usize>(
+        &self,
+        named: [(&str, &str); N],
+        read: impl Fn() -> [f64; N] + Send + Sync + 'static,
+    ) {
+        let gauges = named.map(|(name, help)| Gauge::new(name, help));
+        let gauges: prometheus::Result<Vec<Gauge>> = gauges.into_iter().collect();
+        self.register(gauges.map(|gauges| {
+            let shapes = gauges.clone();
+            let read = move || {
+                let set = gauges.iter().zip(read()).map(|(gauge, figure)| {
+                    gauge.set(figure);
+                    gauge.collect()
+                });
+                Some(set.flatten().collect())
+            };
+            Read::new(&shapes, read)
         }));
     }
 
@@ -98,14 +142,20 @@ impl Metrics {
     /// All of it, as Prometheus reads it.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
-        if let Err(error) = TextEncoder::new().encode(&self.0.gather(), &mut text) {
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics could not be rendered");
         }
         String::from_utf8_lossy(&text).into_owned()
     }
 
+    /// Every metric's name, also of those that have nothing to show yet.
+    pub fn names(&self) -> Vec<String> {
+        self.noted(|names| names.iter().cloned().collect())
+    }
+
     pub(crate) fn collect(&self, collector: Box<dyn Collector>) {
-        if let Err(error) = self.0.register(collector) {
+        self.note(&*collector);
+        if let Err(error) = self.registry.register(collector) {
             tracing::warn!(%error, "a collector is not registered");
         }
     }
@@ -116,39 +166,20 @@ impl Metrics {
     {
         // A bad or repeated name is a slip in the code that the first start finds.
         let metric = made.expect("a metric's name and labels are valid");
-        self.0
+        self.note(&metric);
+        self.registry
             .register(Box::new(metric.clone()))
             .expect("a metric is registered once");
         metric
     }
-}
 
-/// Gauges that are set when they are collected.
-struct Read<F> {
-    gauges: IntGaugeVec,
-    read: Arc<F>,
-}
-
-impl<F> Clone for Read<F> {
-    fn clone(&self) -> Self {
-        Self {
-            gauges: self.gauges.clone(),
-            read: Arc::clone(&self.read),
-        }
-    }
-}
-
-impl<const N: usize, F: Fn() -> [(&'static str, usize); N] + Send + Sync> Collector for Read<F> {
-    fn desc(&self) -> Vec<&Desc> {
-        self.gauges.desc()
+    fn note(&self, collector: &dyn Collector) {
+        let all = collector.desc().into_iter();
+        self.noted(|names| names.extend(all.map(|desc| desc.fq_name.clone())));
     }
 
-    fn collect(&self) -> Vec<MetricFamily> {
-        for (value, count) in (self.read)() {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.gauges.with_label_values(&[value]).set(count);
-        }
-        self.gauges.collect()
+    fn noted<T>(&self, with: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        with(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -175,5 +206,30 @@ mod tests {
             "{text}"
         );
         assert!(other.render().contains("outcomes_total{kind=\"stored\"} 0"));
+    }
+
+    #[test]
+    fn what_is_read_is_read_anew_each_time_and_named_before() {
+        let (metrics, lanes) = (Metrics::new(), Arc::new(Mutex::new(vec![(1, 5), (2, 7)])));
+        let read = Arc::clone(&lanes);
+        metrics.gauges_read("behind", "Behind.", "lane", move || {
+            read.lock().unwrap().clone()
+        });
+        metrics.figures([("frames", "Frames."), ("share", "Share.")], || [3.0, 0.25]);
+        let text = metrics.render();
+        for line in [
+            "behind{lane=\"1\"} 5",
+            "behind{lane=\"2\"} 7",
+            "frames 3",
+            "share 0.25",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} in {text}");
+        }
+        *lanes.lock().unwrap() = vec![(2, 8)];
+        let text = metrics.render();
+        assert!(text.contains("behind{lane=\"2\"} 8"), "{text}");
+        assert!(!text.contains("lane=\"1\""), "{text}");
+        lanes.lock().unwrap().clear();
+        assert_eq!(metrics.names(), ["behind", "frames", "share"]);
     }
 }

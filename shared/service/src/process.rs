@@ -1,14 +1,32 @@
-//! What this process uses, as metrics: CPU seconds, memory, open files.
+//! What this process is and uses, as metrics: build, start, CPU seconds, memory, open files.
+
+use std::time::SystemTime;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{Counter, IntGauge};
+use prometheus::{Counter, Gauge, IntGauge};
 
 use crate::metrics::Metrics;
 
-/// Adds `process_cpu_seconds_total`, `process_resident_memory_bytes` and `process_open_fds`,
-/// read from `/proc` when metrics are asked for.
+/// The version in the workspace's manifest.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// What it was built from, if whoever built it has said so.
+const REVISION: &str = match option_env!("SWITCHBOARD_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
+/// Adds `build_info` and what a process is asked for everywhere: `process_start_time_seconds` (the time
+/// of this call: to be made at the start), and, read from `/proc` when metrics are asked for,
+/// `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and
+/// `process_max_fds`.
 pub fn register(metrics: &Metrics) {
+    let build = metrics.gauges(
+        "build_info",
+        "Always 1: which build this is.",
+        &["version", "revision"],
+    );
+    build.with_label_values(&[VERSION, REVISION]).set(1);
     match Process::new() {
         Ok(process) => metrics.collect(Box::new(process)),
         Err(error) => tracing::warn!(%error, "no metrics of the process"),
@@ -19,11 +37,21 @@ struct Process {
     cpu: Counter,
     memory: IntGauge,
     files: IntGauge,
+    most_files: IntGauge,
+    started: Gauge,
 }
 
 impl Process {
     fn new() -> prometheus::Result<Self> {
+        let started = Gauge::new(
+            "process_start_time_seconds",
+            "When the process started, in seconds since 1970.",
+        )?;
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        started.set(since.unwrap_or_default().as_secs_f64());
         Ok(Self {
+            started,
+            most_files: IntGauge::new("process_max_fds", "Most files that may be open.")?,
             cpu: Counter::new(
                 "process_cpu_seconds_total",
                 "CPU seconds used, user and system.",
@@ -39,6 +67,8 @@ impl Collector for Process {
         let mut all = self.cpu.desc();
         all.extend(self.memory.desc());
         all.extend(self.files.desc());
+        all.extend(self.most_files.desc());
+        all.extend(self.started.desc());
         all
     }
 
@@ -52,9 +82,12 @@ impl Collector for Process {
         if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
             self.files.set(i64::try_from(files.count()).unwrap_or(0));
         }
+        self.most_files.set(most_files());
         let mut all = self.cpu.collect();
         all.extend(self.memory.collect());
         all.extend(self.files.collect());
+        all.extend(self.most_files.collect());
+        all.extend(self.started.collect());
         all
     }
 }
@@ -75,9 +108,57 @@ fn resident_bytes() -> Option<i64> {
     Some(kilobytes * 1_024)
 }
 
+/// The soft limit, which is the one that counts; no limit is the greatest number.
+fn most_files() -> i64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let most = limit.current.unwrap_or(u64::MAX);
+    i64::try_from(most).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_build_and_the_limit_are_told() {
+        let metrics = Metrics::new();
+        register(&metrics);
+        let text = metrics.render();
+        let build = format!("build_info{{revision=\"{REVISION}\",version=\"{VERSION}\"}} 1");
+        assert!(text.lines().any(|line| line == build), "{build} in {text}");
+        let limits = std::fs::read_to_string("/proc/self/limits").unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
+        let soft = line
+            .and_then(|line| line.split_whitespace().nth(3))
+            .unwrap();
+        let line = format!(
+            "process_max_fds {}",
+            soft.replace("unlimited", "9223372036854775807")
+        );
+        assert!(text.lines().any(|one| one == line), "{line} in {text}");
+    }
+
+    #[test]
+    fn the_start_is_now() {
+        let now = || {
+            SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap()
+        };
+        let (before, metrics) = (now().as_secs_f64(), Metrics::new());
+        register(&metrics);
+        let text = metrics.render();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("process_start_time_seconds"));
+        let told: f64 = line.unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        assert!(
+            (before..=now().as_secs_f64()).contains(&told),
+            "{before} {told}"
+        );
+    }
 
     #[test]
     fn this_process_uses_something() {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::metrics::Metrics;
+
 /// Everything that must hold before a service is ready; cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Readiness(Arc<watch::Sender<BTreeMap<&'static str, Option<String>>>>);
@@ -41,6 +43,28 @@ impl Readiness {
     /// What is missing, each as `name: reason`; nothing means ready.
     pub fn missing(&self) -> Vec<String> {
         missing(&self.0.borrow())
+    }
+
+    /// Each condition, and whether it is met.
+    pub fn conditions(&self) -> Vec<(&'static str, bool)> {
+        let all = self.0.borrow();
+        all.iter()
+            .map(|(name, reason)| (*name, reason.is_none()))
+            .collect()
+    }
+
+    /// Adds `ready`: 1 for each condition that is met, 0 for each other.
+    pub fn measure(&self, metrics: &Metrics) {
+        let read = self.clone();
+        metrics.gauges_read(
+            "ready",
+            "Whether a condition of /readyz is met: 1 or 0; ready is who meets all.",
+            "condition",
+            move || {
+                let all = read.conditions().into_iter();
+                all.map(|(name, met)| (name, i64::from(met)))
+            },
+        );
     }
 
     /// Whether nothing is missing.
@@ -109,5 +133,24 @@ mod tests {
         assert!(readiness.is_ready());
         home.miss("stopping");
         assert!(!readiness.is_ready());
+    }
+
+    #[test]
+    fn each_condition_is_measured() {
+        let (readiness, metrics) = (Readiness::new(), Metrics::new());
+        readiness.measure(&metrics);
+        let kafka = readiness.condition("kafka");
+        readiness.condition("home");
+        let figures = || {
+            let text = metrics.render();
+            let lines = text.lines().filter(|line| line.starts_with("ready{"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let unmet = "ready{condition=\"home\"} 0";
+        assert_eq!(figures(), [unmet, "ready{condition=\"kafka\"} 0"]);
+        kafka.meet();
+        assert_eq!(figures(), [unmet, "ready{condition=\"kafka\"} 1"]);
+        kafka.miss("gone");
+        assert_eq!(figures(), [unmet, "ready{condition=\"kafka\"} 0"]);
     }
 }

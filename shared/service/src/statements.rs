@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec};
-
+use crate::asked::Asked;
 use crate::metrics::{Metrics, SECONDS};
 
 /// Whom a client tells of each statement: its name, how long it took, and how it ended, as `label` says
@@ -16,53 +15,20 @@ pub fn observer<O: Copy + 'static>(
     label: fn(O) -> &'static str,
 ) -> impl Fn(&'static str, Duration, O) + Send + Sync + use<O> {
     let outcomes = outcomes.iter().map(|outcome| label(*outcome));
-    let statements = Statements::new(metrics, names, outcomes);
-    move |name, took, outcome| statements.observed(name, label(outcome), took)
-}
-
-/// Time and outcome of each statement.
-struct Statements {
-    seconds: HistogramVec,
-    outcomes: IntCounterVec,
-}
-
-impl Statements {
-    /// Adds `postgres_statement_seconds` and `postgres_statements_total`, for these names and
-    /// outcomes at 0 from the start.
-    fn new<'a>(
-        metrics: &Metrics,
-        names: &[&'a str],
-        outcomes: impl IntoIterator<Item = &'a str>,
-    ) -> Self {
-        let counted = metrics.counters_by(
-            "postgres_statements_total",
-            "Statements by how they ended.",
-            &["statement", "outcome"],
-        );
-        for outcome in outcomes {
-            for name in names {
-                let _ = counted.with_label_values(&[*name, outcome]);
-            }
-        }
-        Self {
-            seconds: metrics.histograms(
-                "postgres_statement_seconds",
-                "Time of a statement, the wait for a connection included.",
-                "statement",
-                names,
-                SECONDS,
-            ),
-            outcomes: counted,
-        }
-    }
-
-    /// Counts one statement.
-    fn observed(&self, name: &str, outcome: &str, took: Duration) {
-        self.seconds
-            .with_label_values(&[name])
-            .observe(took.as_secs_f64());
-        self.outcomes.with_label_values(&[name, outcome]).inc();
-    }
+    let seconds = metrics.histograms(
+        "postgres_statement_seconds",
+        "Time of a statement, the wait for a connection included.",
+        "statement",
+        names,
+        SECONDS,
+    );
+    let counted = metrics.counters_by(
+        "postgres_statements_total",
+        "Statements by how they ended.",
+        &["statement", "outcome"],
+    );
+    let asked = Asked::new(seconds, counted, names, outcomes);
+    move |name, took, outcome| asked.answered(name, label(outcome), took)
 }
 
 /// Adds `postgres_pool`: connections by state, asked for when metrics are.
@@ -74,7 +40,7 @@ pub fn pool<const N: usize>(
         "postgres_pool",
         "The pool: open and idle connections, callers waiting for one, and how many may be open.",
         "state",
-        read,
+        move || read().map(|(state, count)| (state, i64::try_from(count).unwrap_or(i64::MAX))),
     );
 }
 

@@ -6,7 +6,7 @@
 //! their own lease first.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -114,6 +114,7 @@ impl Consumer {
         let state = Arc::new(FeedState {
             removed: AtomicBool::new(false),
             readable: tokio::sync::Notify::new(),
+            next: AtomicI64::new(start_offset),
         });
         let mut added = self.0.lock();
         let key = (Arc::clone(&topic), partition);
@@ -151,6 +152,62 @@ impl Consumer {
         if let Some(state) = state {
             self.0.remove_if(topic, partition, &state);
         }
+    }
+
+    /// Every partition of a topic that is read, with the offset behind the last record that its feed
+    /// has given out.
+    pub fn positions(&self, topic: &str) -> Vec<(i32, i64)> {
+        let added = self.0.lock();
+        let of_topic = added.iter().filter(|((of, _), _)| &**of == topic);
+        of_topic
+            .map(|((_, partition), state)| (*partition, state.next.load(Ordering::Relaxed)))
+            .collect()
+    }
+
+    /// The offsets that the next records of partitions will get, of those whose leader says so within
+    /// `deadline`: one request to each broker, whether or not they are read here. Asked once.
+    ///
+    /// # Errors
+    /// [`KafkaError::Unreachable`]: nothing is known of any.
+    pub async fn ends(
+        &self,
+        topic: &str,
+        partitions: &[i32],
+        deadline: Duration,
+    ) -> Result<Vec<(i32, i64)>, KafkaError> {
+        if partitions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let asked = format!("the ends of {topic}");
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            // By time, of which "the end" is one: the only question about many at once.
+            list.add_partition_offset(topic, *partition, Offset::End)
+                .map_err(|error| refused(&asked, &error))?;
+        }
+        let native = Arc::clone(&self.0.native);
+        let answer = tokio::task::spawn_blocking(move || native.offsets_for_times(list, deadline));
+        let last = match answer.await {
+            Ok(Ok(ends)) => {
+                let ends = ends
+                    .elements()
+                    .into_iter()
+                    .filter(|one| one.error().is_ok());
+                let ends = ends.filter_map(|one| match one.offset() {
+                    Offset::Offset(end) => Some((one.partition(), end)),
+                    _ => None,
+                });
+                return Ok(ends.collect());
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the call was dropped".to_owned(),
+        };
+        Err(KafkaError::Unreachable {
+            brokers: self.0.brokers.clone(),
+            asked,
+            waited: deadline,
+            last,
+        })
     }
 
     /// The committed offset of the group: the next one to read. `None`: never committed. Retries

@@ -1,7 +1,7 @@
 //! Reading one partition.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode as Code};
@@ -56,6 +56,8 @@ pub struct Feed {
 pub(super) struct FeedState {
     pub(super) removed: AtomicBool,
     pub(super) readable: Notify,
+    /// Behind the last record that was taken.
+    pub(super) next: AtomicI64,
 }
 
 impl Feed {
@@ -95,7 +97,11 @@ impl Feed {
         }
         match self.queue.poll(std::time::Duration::ZERO) {
             None => Ok(None),
-            Some(Ok(message)) => Ok(Some(Incoming::copied(&message))),
+            Some(Ok(message)) => {
+                let record = Incoming::copied(&message);
+                self.state.next.store(record.offset + 1, Ordering::Relaxed);
+                Ok(Some(record))
+            }
             Some(Err(error)) => {
                 let error = FeedError::from_native(&error);
                 if matches!(error, FeedError::OutOfRange | FeedError::Gone) {

@@ -62,6 +62,11 @@ impl Gate {
         self.room.records()
     }
 
+    /// Their bytes.
+    pub(super) fn bytes_in_flight(&self) -> usize {
+        self.room.bytes()
+    }
+
     /// Hands a record over, or keeps it until it may go.
     pub(super) fn send(
         &self,

@@ -10,6 +10,7 @@ use rdkafka::producer::{BaseProducer, Producer as _};
 use super::fates::Fates;
 use super::gate::{Gate, MOST_BYTES, MOST_RECORDS};
 use super::{Delivery, KafkaError, KafkaSettings, Outgoing, ProduceError, Publish};
+use crate::metrics::Metrics;
 
 /// What clients, topics and brokers take: 2 MiB a record batch.
 pub(super) const MAX_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
@@ -86,6 +87,28 @@ impl Producer {
         }
         let native = &*self.0.native;
         self.0.gate().send(record, Instant::now(), native)
+    }
+
+    /// Adds `kafka_producer_queue_records` and `kafka_producer_queue_bytes`: what has no fate yet,
+    /// wherever it is. For one producer of a process, which lives as long as its metrics.
+    pub fn measure(&self, metrics: &Metrics) {
+        let shared = Arc::downgrade(&self.0);
+        metrics.figures(
+            [
+                (
+                    "kafka_producer_queue_records",
+                    "Records that Kafka has not acknowledged yet.",
+                ),
+                ("kafka_producer_queue_bytes", "Bytes of these records."),
+            ],
+            move || {
+                let held = shared.upgrade().map(|shared| {
+                    let gate = shared.gate();
+                    [gate.in_flight(), gate.bytes_in_flight()]
+                });
+                held.unwrap_or_default().map(|count| count as f64)
+            },
+        );
     }
 
     /// Waits until every record has its fate, for at most `timeout`; false if some have none.

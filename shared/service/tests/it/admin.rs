@@ -40,12 +40,20 @@ async fn readyz_names_what_is_missing() {
     let answer = get(address, "/readyz").await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("home: none of 64 is free"), "{answer}");
+    let answer = get(address, "/metrics").await;
+    assert!(answer.contains("ready{condition=\"home\"} 0"), "{answer}");
     home.meet();
     assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
     let answer = get(address, "/metrics").await;
     assert!(answer.contains("frames_total 1"), "{answer}");
-    assert!(answer.contains("process_resident_memory_bytes"), "{answer}");
+    for name in [
+        "process_resident_memory_bytes",
+        "build_info{",
+        "ready{condition=\"home\"} 1",
+    ] {
+        assert!(answer.contains(name), "{answer}");
+    }
     lifecycle.drain().cancel();
     lifecycle.wait().await.unwrap();
 }

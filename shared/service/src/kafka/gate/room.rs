@@ -38,4 +38,9 @@ impl Room {
     pub(super) fn records(&self) -> usize {
         self.records.load(Relaxed)
     }
+
+    /// Their bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
 }

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use service::kafka::{Consumer, FeedError, KafkaError, KafkaSettings, Start, Watermarks};
+use service::kafka::{Consumer, Ends, FeedError, KafkaError, KafkaSettings, Start, Watermarks};
 
 use super::place::{PATIENCE, Place, next, text};
 
@@ -31,6 +31,61 @@ async fn i1_trap7_a_new_reader_begins_at_the_earliest_record() {
         assert_eq!(text(&next(&mut feed).await), n.to_string());
     }
     assert_eq!(feed.try_recv(), Ok(None));
+}
+
+/// What is behind is what was sent and not taken yet, of each partition that is read and of no other;
+/// the ends are told for any.
+#[tokio::test]
+async fn how_far_reading_is_behind_is_known() {
+    let place = Place::with_lanes(3).await;
+    let topic = place.settings.topics().send().clone();
+    let (producer, consumer) = (place.producer(), place.consumer());
+    for (partition, count) in [(0, 3), (1, 1)] {
+        for n in 0..count {
+            place.put(&producer, partition, &n.to_string()).await;
+        }
+    }
+    let mut told = consumer.ends(&topic, &[0, 1, 2], PATIENCE).await.unwrap();
+    told.sort_unstable();
+    assert_eq!(told, [(0, 3), (1, 1), (2, 0)]);
+    let none = consumer.ends(&topic, &[], PATIENCE).await.unwrap();
+    assert!(none.is_empty(), "{none:?}");
+
+    let mut first = consumer.add(&topic, 0, 1).unwrap();
+    let second = consumer.add(&topic, 1, 0).unwrap();
+    let behind = async || {
+        let positions = consumer.positions(&topic);
+        let (ends, read) = (Ends::default(), positions.clone());
+        let follow = ends.clone().follow(
+            move || read.iter().map(|(partition, _)| *partition).collect(),
+            |partitions| {
+                let (consumer, topic) = (consumer.clone(), topic.clone());
+                async move { consumer.ends(&topic, &partitions, PATIENCE).await }
+            },
+        );
+        let known = async {
+            loop {
+                let mut behind = ends.behind(positions.clone());
+                if behind.len() == positions.len() {
+                    behind.sort_unstable();
+                    return behind;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let found = tokio::select! {
+            () = follow => panic!("it never ends"),
+            found = tokio::time::timeout(PATIENCE, known) => found,
+        };
+        found.expect("ends in time")
+    };
+    assert_eq!(behind().await, [(0, 2), (1, 1)]);
+    assert_eq!(next(&mut first).await.offset, 1);
+    assert_eq!(behind().await, [(0, 1), (1, 1)]);
+    place.put(&producer, 0, "3").await;
+    assert_eq!(behind().await, [(0, 2), (1, 1)]);
+    drop(second);
+    assert_eq!(behind().await, [(0, 2)]);
 }
 
 /// Commits need neither a subscription nor an assignment, and are seen by the next process.
