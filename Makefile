@@ -8,10 +8,10 @@ PORT   ?= 8081
 export RUST_TEST_THREADS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help install lints build run up test bench fmt clippy doc deny chart manifests image names
+.PHONY: help install lints build run up test test-kubernetes bench fmt clippy doc deny chart manifests image names
 
 help: ## Lists these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 install: ## Installs what building and running need, and only what is missing
 	@HAVE_JARS=$(if $(wildcard $(TARGET)/stack/kafka/jars),yes,no) sh stack/install.sh all
@@ -47,7 +47,7 @@ test: fmt names clippy doc build ## Formatting, lints, documentation and all tes
 names:
 	@sh helm/install.sh python
 	@PATH="$(abspath $(TARGET))/tools:$$PATH" helm/tools/settings . helm/switchboard
-	@PATH="$(abspath $(TARGET))/tools:$$PATH" helm/tools/metrics check . -- helm/switchboard/dashboards/*.json
+	@PATH="$(abspath $(TARGET))/tools:$$PATH" helm/tools/metrics check . -- helm/switchboard/dashboards/*.yaml helm/switchboard/files/alerts.yaml
 
 chart: build ## Checks the Helm chart, its alerts, dashboards and k8s/ (installs what that needs once)
 	@sh helm/install.sh
@@ -60,6 +60,15 @@ manifests: ## Renders k8s/ and the chart's README anew, after a change of the ch
 
 image: ## Builds the image switchboard:0.1.0 (BUILDER=buildah)
 	$(or $(BUILDER),docker) build -t switchboard:0.1.0 --build-arg REVISION=$$(git rev-parse HEAD) .
+
+# The image that is tried, another tag of it, and how either gets into the cluster: the command is given its name.
+IMAGE    ?= switchboard:0.1.0
+NEXT_TAG ?= next
+LOAD     ?= kind load docker-image "$$IMAGE"
+
+test-kubernetes: build ## Tries the chart on the cluster that KUBECONFIG names, some 15 minutes (IMAGE=, LOAD=, FLAGS=)
+	@PATH="$(abspath $(TARGET))/tools:$$PATH" $(TARGET)/debug/loadtest kubernetes \
+	  --image '$(IMAGE)' --next-tag '$(NEXT_TAG)' --load '$(LOAD)' $(FLAGS)
 
 # A quiet machine, please: everything shares its processors with what is measured.
 bench: install ## Repeats the measurements of docs/performance.md (some ten minutes)

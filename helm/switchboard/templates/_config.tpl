@@ -21,6 +21,14 @@
 {{- end -}}
 {{- end -}}
 
+{{- define "switchboard.redisAddresses" -}}
+{{- if .Values.redis.addresses -}}
+{{- regexReplaceAll "\\s+" .Values.redis.addresses "" -}}
+{{- else if .Values.dev.enabled -}}
+{{- include "switchboard.fullname" . }}-redis:6379
+{{- end -}}
+{{- end -}}
+
 {{- define "switchboard.securityProtocol" -}}
 {{- with .Values.kafka -}}
 {{- if and .sasl.enabled .tls.enabled -}}sasl_ssl{{- else if .sasl.enabled -}}sasl_plaintext{{- else if .tls.enabled -}}ssl{{- else -}}plaintext{{- end -}}
@@ -35,7 +43,18 @@
 {{- if .sasl.enabled -}}
 {{- $_ := set $kafka "sasl_mechanism" .sasl.mechanism -}}
 {{- end -}}
-{{- if and .tls.enabled (or .tls.ca.secret .tls.ca.configMap) -}}{{- $_ := set $kafka "ca_file" "/etc/switchboard/kafka-ca/ca.pem" -}}{{- end -}}
+{{- if .tls.enabled -}}
+{{- if or .tls.ca.secret .tls.ca.configMap -}}{{- $_ := set $kafka "ca_file" "/etc/switchboard/kafka-ca/ca.pem" -}}{{- end -}}
+{{- if .tls.client.secret -}}
+{{- $_ := set $kafka "certificate_file" "/etc/switchboard/kafka-client/client.pem" -}}
+{{- $_ := set $kafka "key_file" "/etc/switchboard/kafka-client/client.key" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $postgres := dict -}}
+{{- if ne .Values.postgres.tls.mode "disable" -}}{{- $_ := set $postgres "tls" .Values.postgres.tls.mode -}}{{- end -}}
+{{- with .Values.postgres.tls.ca -}}
+{{- if or .secret .configMap -}}{{- $_ := set $postgres "ca_file" "/etc/switchboard/postgres-ca/ca.pem" -}}{{- end -}}
 {{- end -}}
 {{- $auth := dict "leeway" .Values.auth.leeway "dev_tokens" .Values.auth.devTokens -}}
 {{- with .Values.auth -}}
@@ -45,11 +64,17 @@
 {{- if include "switchboard.keyFile" (list . "publicKey") -}}{{- $_ := set $auth "key_file" "/etc/switchboard/public-key/key.pem" -}}{{- end -}}
 {{- end -}}
 {{- $redis := dict -}}
-{{- if .Values.redis.keyPrefix -}}{{- $_ := set $redis "key_prefix" .Values.redis.keyPrefix -}}{{- end -}}
+{{- with .Values.redis -}}
+{{- if .keyPrefix -}}{{- $_ := set $redis "key_prefix" .keyPrefix -}}{{- end -}}
+{{- if .cluster -}}{{- $_ := set $redis "cluster" true -}}{{- end -}}
+{{- if .sentinel.master -}}{{- $_ := set $redis "sentinel_master" .sentinel.master -}}{{- end -}}
+{{- if or .tls.ca.secret .tls.ca.configMap -}}{{- $_ := set $redis "ca_file" "/etc/switchboard/redis-ca/ca.pem" -}}{{- end -}}
+{{- end -}}
 {{- $all := dict
       "lanes" .Values.lanes
       "homes" .Values.homes
       "kafka" $kafka
+      "postgres" $postgres
       "redis" $redis
       "auth" $auth
       "log" (dict "format" .Values.log.format "level" .Values.log.level)
@@ -118,42 +143,76 @@ push-webhook-secret: {{ .Values.push.webhook.secret | b64enc }}
 {{- end }}
 {{- end -}}
 
-{{/* One variable out of a Secret: (list variable secret key) */}}
-{{- define "switchboard.envSecret" -}}
-- name: {{ index . 0 }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ index . 1 }}
-      key: {{ index . 2 }}
+{{/* Secrets of a program: each lies in a file under /etc/switchboard/secrets, and a variable names it. {root, own: name of the chart's
+Secret, component} */}}
+{{- define "switchboard.secrets" -}}
+{{- $v := .root.Values -}}
+{{- $own := .own -}}
+{{- $secrets := list -}}
+{{- with $v.kafka.sasl -}}
+{{- if .enabled -}}
+{{- if and .existingSecret.name .existingSecret.usernameKey -}}
+{{- $secrets = append $secrets (dict "of" "kafka.sasl_username" "secret" .existingSecret.name "key" .existingSecret.usernameKey) -}}
+{{- end -}}
+{{- $given := ternary (dict "secret" .existingSecret.name "key" .existingSecret.passwordKey) (dict "secret" $own "key" "kafka-sasl-password") (ne .existingSecret.name "") -}}
+{{- $secrets = append $secrets (merge (dict "of" "kafka.sasl_password") $given) -}}
+{{- end -}}
+{{- end -}}
+{{- range $server := list "postgres" "redis" -}}
+{{- with index $v $server -}}
+{{- if .existingSecret.name -}}
+{{- $secrets = append $secrets (dict "of" (printf "%s.url" $server) "secret" .existingSecret.name "key" .existingSecret.key) -}}
+{{- else if .url -}}
+{{- $secrets = append $secrets (dict "of" (printf "%s.url" $server) "secret" $own "key" (printf "%s-url" $server)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $v.redis.sentinel.passwordSecret -}}
+{{- if .name -}}
+{{- $secrets = append $secrets (dict "of" "redis.sentinel_password" "secret" .name "key" .key) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .component "was" -}}
+{{- with $v.auth.hs256 -}}
+{{- if .existingSecret.name -}}
+{{- $secrets = append $secrets (dict "of" "auth.hs256_secret" "secret" .existingSecret.name "key" .existingSecret.key) -}}
+{{- else if .secret -}}
+{{- $secrets = append $secrets (dict "of" "auth.hs256_secret" "secret" $own "key" "hs256-secret") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .component "push" -}}
+{{- with $v.push.webhook -}}
+{{- if .existingSecret.name -}}
+{{- $secrets = append $secrets (dict "of" "push.webhook_url" "secret" .existingSecret.name "key" .existingSecret.urlKey) -}}
+{{- $secrets = append $secrets (dict "of" "push.webhook_secret" "secret" .existingSecret.name "key" .existingSecret.secretKey) -}}
+{{- else if .url -}}
+{{- $secrets = append $secrets (dict "of" "push.webhook_url" "secret" $own "key" "push-webhook-url") -}}
+{{- $secrets = append $secrets (dict "of" "push.webhook_secret" "secret" $own "key" "push-webhook-secret") -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $secrets -}}
 {{- end -}}
 
-{{/* Variables of every program. {root, own: name of the chart's Secret} */}}
+{{/* Variables of a program. {root, own, component} */}}
 {{- define "switchboard.env" -}}
 {{- $root := .root -}}
-{{- $own := .own -}}
 - name: SWITCHBOARD_CONFIG
   value: /etc/switchboard/config/switchboard.toml
+{{- range include "switchboard.secrets" . | fromJsonArray }}
+- name: SWITCHBOARD_{{ .of | replace "." "_" | upper }}_FILE
+  value: /etc/switchboard/secrets/{{ .of }}
+{{- end }}
 {{- with $root.Values.kafka.sasl }}
-{{- if .enabled }}
-{{- if and .existingSecret.name .existingSecret.usernameKey }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_KAFKA_SASL_USERNAME" .existingSecret.name .existingSecret.usernameKey) }}
-{{- else }}
+{{- if and .enabled (not (and .existingSecret.name .existingSecret.usernameKey)) }}
 - name: SWITCHBOARD_KAFKA_SASL_USERNAME
   value: {{ .username | quote }}
 {{- end }}
-{{- if .existingSecret.name }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_KAFKA_SASL_PASSWORD" .existingSecret.name .existingSecret.passwordKey) }}
-{{- else }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_KAFKA_SASL_PASSWORD" $own "kafka-sasl-password") }}
 {{- end }}
-{{- end }}
-{{- end }}
+{{- /* Addresses in parts: what is put together of variables is one. */}}
 {{- with $root.Values.postgres }}
-{{- if .existingSecret.name }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_POSTGRES_URL" .existingSecret.name .existingSecret.key) }}
-{{- else if .url }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_POSTGRES_URL" $own "postgres-url") }}
-{{- else }}
+{{- if not (or .url .existingSecret.name) }}
 {{- $host := .host }}
 {{- $secret := .passwordSecret.name }}
 {{- $key := .passwordSecret.key }}
@@ -162,115 +221,106 @@ push-webhook-secret: {{ .Values.push.webhook.secret | b64enc }}
 {{- $secret = $host }}
 {{- $key = "password" }}
 {{- end }}
-{{ include "switchboard.envSecret" (list "POSTGRES_PASSWORD" $secret $key) }}
+- name: POSTGRES_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ $secret }}
+      key: {{ $key }}
 - name: SWITCHBOARD_POSTGRES_URL
   value: {{ printf "host='%s' port=%v dbname='%s' user='%s' password='$(POSTGRES_PASSWORD)'" $host .port .database .username | quote }}
 {{- end }}
 {{- end }}
 {{- with $root.Values.redis }}
-{{- if .existingSecret.name }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_REDIS_URL" .existingSecret.name .existingSecret.key) }}
-{{- else if .url }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_REDIS_URL" $own "redis-url") }}
-{{- else }}
-{{- $host := .host }}
-{{- if and (not $host) $root.Values.dev.enabled }}
-{{- $host = printf "%s-redis" (include "switchboard.fullname" $root) }}
-{{- end }}
+{{- if not (or .url .existingSecret.name) }}
 {{- $user := "" }}
-{{- if .passwordSecret.name }}
-{{- $user = printf "%s:$(REDIS_PASSWORD)@" .username }}
-{{ include "switchboard.envSecret" (list "REDIS_PASSWORD" .passwordSecret.name .passwordSecret.key) }}
+{{- with .passwordSecret }}
+{{- if .name }}
+{{- $user = printf "%s:$(REDIS_PASSWORD)@" $root.Values.redis.username }}
+- name: REDIS_PASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
 {{- end }}
 - name: SWITCHBOARD_REDIS_URL
-  value: {{ printf "%s://%s%s:%v/%v" (ternary "rediss" "redis" .tls) $user $host .port .database | quote }}
+  value: {{ printf "%s://%s%s%s" (ternary "rediss" "redis" .tls.enabled) $user (include "switchboard.redisAddresses" $root) (ternary "" (printf "/%v" .database) .cluster) | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
 
-{{/* Files of every program. {root, config: name of the ConfigMap, auth: whether keys of tokens are read} */}}
+{{/* Files of a program that are no secrets of one line, each in a folder of its own under /etc/switchboard. {root, own, component} */}}
+{{- define "switchboard.files" -}}
+{{- $v := .root.Values -}}
+{{- $files := list (dict "name" "config" "configMap" .own "items" (list (dict "key" "switchboard.toml" "path" "switchboard.toml"))) -}}
+{{- range $server := list "kafka" "postgres" "redis" -}}
+{{- $tls := (index $v $server).tls -}}
+{{- with $tls.ca -}}
+{{- if and (or .secret .configMap) (or (ne $server "kafka") $tls.enabled) -}}
+{{- $files = append $files (dict "name" (printf "%s-ca" $server) "secret" .secret "configMap" .configMap "items" (list (dict "key" .key "path" "ca.pem"))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $v.kafka.tls -}}
+{{- if and .enabled .client.secret -}}
+{{- $files = append $files (dict "name" "kafka-client" "secret" .client.secret "items" (list (dict "key" .client.certificateKey "path" "client.pem") (dict "key" .client.keyKey "path" "client.key"))) -}}
+{{- end -}}
+{{- end -}}
+{{- if eq .component "was" -}}
+{{- range $name, $at := dict "jwks" (list "jwks" "jwks.json") "publicKey" (list "public-key" "key.pem") -}}
+{{- $given := index $v.auth $name -}}
+{{- $file := index $at 1 -}}
+{{- if or $given.secret $given.configMap -}}
+{{- $files = append $files (dict "name" (index $at 0) "secret" $given.secret "configMap" $given.configMap "items" (list (dict "key" $given.key "path" $file))) -}}
+{{- else if $given.inline -}}
+{{- $files = append $files (dict "name" (index $at 0) "configMap" $.own "items" (list (dict "key" $file "path" $file))) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq .component "push") $v.push.fcm.existingSecret.name -}}
+{{- with $v.push.fcm.existingSecret -}}
+{{- $files = append $files (dict "name" "fcm" "secret" .name "items" (list (dict "key" .key "path" "credentials.json"))) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $files -}}
+{{- end -}}
+
 {{- define "switchboard.volumes" -}}
-- name: config
-  configMap:
-    name: {{ .config }}
-    items:
-      - key: switchboard.toml
-        path: switchboard.toml
-{{- with .root.Values.kafka.tls }}
-{{- if .enabled }}
-{{- if .ca.secret }}
-- name: kafka-ca
+{{- range include "switchboard.files" . | fromJsonArray }}
+- name: {{ .name }}
+  {{- if .secret }}
   secret:
-    secretName: {{ .ca.secret }}
-    items:
-      - key: {{ .ca.key }}
-        path: ca.pem
-{{- else if .ca.configMap }}
-- name: kafka-ca
+    secretName: {{ .secret }}
+  {{- else }}
   configMap:
-    name: {{ .ca.configMap }}
+    name: {{ .configMap }}
+  {{- end }}
     items:
-      - key: {{ .ca.key }}
-        path: ca.pem
+      {{- toYaml .items | nindent 6 }}
 {{- end }}
-{{- end }}
-{{- end }}
-{{- if .auth }}
-{{- include "switchboard.keyVolume" (list . "jwks" "jwks" "jwks.json") }}
-{{- include "switchboard.keyVolume" (list . "publicKey" "public-key" "key.pem") }}
-{{- end }}
-{{- end -}}
-
-{{- define "switchboard.keyVolume" -}}
-{{- $given := index (index . 0).root.Values.auth (index . 1) -}}
-{{- $own := (index . 0).config -}}
-{{- $name := index . 2 -}}
-{{- $file := index . 3 -}}
-{{- if $given.secret }}
-- name: {{ $name }}
-  secret:
-    secretName: {{ $given.secret }}
-    items:
-      - key: {{ $given.key }}
-        path: {{ $file }}
-{{- else if $given.configMap }}
-- name: {{ $name }}
-  configMap:
-    name: {{ $given.configMap }}
-    items:
-      - key: {{ $given.key }}
-        path: {{ $file }}
-{{- else if $given.inline }}
-- name: {{ $name }}
-  configMap:
-    name: {{ $own }}
-    items:
-      - key: {{ $file }}
-        path: {{ $file }}
+{{- with include "switchboard.secrets" . | fromJsonArray }}
+- name: secrets
+  projected:
+    sources:
+      {{- range . }}
+      - secret:
+          name: {{ .secret }}
+          items:
+            - key: {{ .key }}
+              path: {{ .of }}
+      {{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "switchboard.mounts" -}}
-- name: config
-  mountPath: /etc/switchboard/config
-  readOnly: true
-{{- with .root.Values.kafka.tls }}
-{{- if and .enabled (or .ca.secret .ca.configMap) }}
-- name: kafka-ca
-  mountPath: /etc/switchboard/kafka-ca
+{{- range include "switchboard.files" . | fromJsonArray }}
+- name: {{ .name }}
+  mountPath: /etc/switchboard/{{ .name }}
   readOnly: true
 {{- end }}
-{{- end }}
-{{- if .auth }}
-{{- if include "switchboard.keyFile" (list .root.Values.auth "jwks") }}
-- name: jwks
-  mountPath: /etc/switchboard/jwks
+{{- if include "switchboard.secrets" . | fromJsonArray }}
+- name: secrets
+  mountPath: /etc/switchboard/secrets
   readOnly: true
-{{- end }}
-{{- if include "switchboard.keyFile" (list .root.Values.auth "publicKey") }}
-- name: public-key
-  mountPath: /etc/switchboard/public-key
-  readOnly: true
-{{- end }}
 {{- end }}
 {{- end -}}

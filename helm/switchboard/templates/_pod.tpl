@@ -1,4 +1,4 @@
-{{/* A pod of one of the programs. {root, component, command, args, env, ports, auth, fcm, config, own, preStop} with the values
+{{/* A pod of one of the programs. {root, own, component, command, env, ports, preStop} with the values
 of its component. */}}
 {{- define "switchboard.podTemplate" -}}
 {{- $root := .root -}}
@@ -45,7 +45,7 @@ spec:
     {{- end }}
     {{- if eq $root.Values.setup.mode "init" }}
     - name: setup
-      {{- include "switchboard.setupContainer" (dict "root" $root "own" .own) | nindent 6 }}
+      {{- include "switchboard.setupContainer" . | nindent 6 }}
     {{- end }}
   {{- end }}
   containers:
@@ -59,7 +59,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       env:
-        {{- include "switchboard.env" (dict "root" $root "own" .own) | nindent 8 }}
+        {{- include "switchboard.env" . | nindent 8 }}
         {{- with .env }}
         {{- . | nindent 8 }}
         {{- end }}
@@ -106,12 +106,7 @@ spec:
         {{- toYaml $root.Values.securityContext | nindent 8 }}
       terminationMessagePolicy: FallbackToLogsOnError
       volumeMounts:
-        {{- include "switchboard.mounts" (dict "root" $root "auth" .auth) | nindent 8 }}
-        {{- if (.fcm | default dict).name }}
-        - name: fcm
-          mountPath: /etc/switchboard/fcm
-          readOnly: true
-        {{- end }}
+        {{- include "switchboard.mounts" . | trim | nindent 8 }}
         {{- with $v.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -119,17 +114,7 @@ spec:
     {{- tpl (toYaml .) $root | nindent 4 }}
     {{- end }}
   volumes:
-    {{- include "switchboard.volumes" (dict "root" $root "config" .config "auth" .auth) | nindent 4 }}
-    {{- with .fcm }}
-    {{- if .name }}
-    - name: fcm
-      secret:
-        secretName: {{ .name }}
-        items:
-          - key: {{ .key }}
-            path: credentials.json
-    {{- end }}
-    {{- end }}
+    {{- include "switchboard.volumes" . | trim | nindent 4 }}
     {{- with $v.extraVolumes }}
     {{- tpl (toYaml .) $root | nindent 4 }}
     {{- end }}
@@ -172,7 +157,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
-{{/* `classifier setup`, in a Job or before each program. {root, own} */}}
+{{/* `classifier setup`, in a Job or before each program. {root, own, component: of the pod} */}}
 {{- define "switchboard.setupContainer" -}}
 image: {{ include "switchboard.image" .root }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -187,5 +172,5 @@ securityContext:
   {{- toYaml .root.Values.securityContext | nindent 2 }}
 terminationMessagePolicy: FallbackToLogsOnError
 volumeMounts:
-  {{- include "switchboard.mounts" (dict "root" .root "auth" false) | nindent 2 }}
+  {{- include "switchboard.mounts" . | trim | nindent 2 }}
 {{- end -}}

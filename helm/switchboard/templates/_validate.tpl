@@ -23,8 +23,20 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and $v.kafka.tls.ca.secret $v.kafka.tls.ca.configMap -}}
-{{- $wrong = append $wrong "kafka.tls.ca: either secret or configMap" -}}
+{{- if and $v.kafka.tls.client.secret (not $v.kafka.tls.enabled) -}}
+{{- $wrong = append $wrong "kafka.tls.client needs kafka.tls.enabled" -}}
+{{- end -}}
+{{- range $name := list "kafka" "postgres" "redis" -}}
+{{- with (index $v $name).tls.ca -}}
+{{- if and .secret .configMap -}}
+{{- $wrong = append $wrong (printf "%s.tls.ca: either secret or configMap" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- with $v.postgres.tls -}}
+{{- if and (or .ca.secret .ca.configMap) (ne .mode "verify-full") -}}
+{{- $wrong = append $wrong "postgres.tls.ca needs postgres.tls.mode verify-full: nothing is verified otherwise" -}}
+{{- end -}}
 {{- end -}}
 
 {{- range $name := list "postgres" "redis" -}}
@@ -32,15 +44,37 @@
 {{- $ways := list -}}
 {{- if $server.url -}}{{- $ways = append $ways "url" -}}{{- end -}}
 {{- if $server.existingSecret.name -}}{{- $ways = append $ways "existingSecret" -}}{{- end -}}
-{{- if $server.host -}}{{- $ways = append $ways "host" -}}{{- end -}}
+{{- $parts := ternary "addresses" "host" (eq $name "redis") -}}
+{{- if index $server $parts -}}{{- $ways = append $ways $parts -}}{{- end -}}
 {{- if gt (len $ways) 1 -}}
 {{- $wrong = append $wrong (printf "%s: only one of %s" $name (join ", " $ways)) -}}
 {{- else if and (not $ways) (not $dev) -}}
-{{- $wrong = append $wrong (printf "%s: url, existingSecret or host must be given (or dev.enabled, for a first try)" $name) -}}
+{{- $wrong = append $wrong (printf "%s: url, existingSecret or %s must be given (or dev.enabled, for a first try)" $name $parts) -}}
 {{- end -}}
 {{- end -}}
 {{- if and $v.postgres.host (not $v.postgres.passwordSecret.name) -}}
 {{- $wrong = append $wrong "postgres.passwordSecret.name must be given with postgres.host" -}}
+{{- end -}}
+
+{{- with $v.redis -}}
+{{- if and .cluster .sentinel.master -}}
+{{- $wrong = append $wrong "redis: either cluster or sentinel.master" -}}
+{{- end -}}
+{{- if and (contains "," .addresses) (not .cluster) (not .sentinel.master) -}}
+{{- $wrong = append $wrong "redis.addresses: several only with redis.cluster or redis.sentinel.master" -}}
+{{- end -}}
+{{- if and .cluster (ne (int .database) 0) -}}
+{{- $wrong = append $wrong "redis.database must be 0 with redis.cluster" -}}
+{{- end -}}
+{{- if and .sentinel.passwordSecret.name (not .sentinel.master) -}}
+{{- $wrong = append $wrong "redis.sentinel.passwordSecret needs redis.sentinel.master" -}}
+{{- end -}}
+{{- if and .tls.enabled (or .url .existingSecret.name) -}}
+{{- $wrong = append $wrong "redis.tls.enabled: write rediss:// in the address instead" -}}
+{{- end -}}
+{{- if and (or .tls.ca.secret .tls.ca.configMap) .addresses (not .tls.enabled) -}}
+{{- $wrong = append $wrong "redis.tls.ca needs redis.tls.enabled" -}}
+{{- end -}}
 {{- end -}}
 
 {{- $hs256 := or $v.auth.hs256.secret $v.auth.hs256.existingSecret.name -}}
@@ -65,7 +99,7 @@
 {{- if gt (int $classifiers) (int $v.lanes) -}}
 {{- $wrong = append $wrong (printf "%d classifiers, and only %d lanes: the others would do nothing" (int $classifiers) (int $v.lanes)) -}}
 {{- end -}}
-{{- range $name, $targets := dict "was" (list "targetCPU" "targetSockets") "classifier" (list "targetCPU" "targetLag") "push" (list "targetCPU" "targetLag") -}}
+{{- range $name, $targets := dict "was" (list "targetCPU" "targetSockets") "classifier" (list "targetCPU" "targetLag") "push" (list "targetCPU" "targetWaiting") -}}
 {{- $scaling := (index $v $name).autoscaling -}}
 {{- if and $scaling.enabled (or (ne $name "push") $v.push.enabled) -}}
 {{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
@@ -77,11 +111,9 @@
 {{- if and (index $scaling "targetCPU") (not (dig "resources" "requests" "cpu" "" (index $v $name))) -}}
 {{- $wrong = append $wrong (printf "%s.autoscaling.targetCPU is a part of %s.resources.requests.cpu, which is not given" $name $name) -}}
 {{- end -}}
+{{- if and (eq $scaling.engine "keda") (index $scaling (index $targets 1)) (not $scaling.prometheus) -}}
+{{- $wrong = append $wrong (printf "%s.autoscaling.%s with keda needs %s.autoscaling.prometheus" $name (index $targets 1) $name) -}}
 {{- end -}}
-{{- end -}}
-{{- with $v.was.autoscaling -}}
-{{- if and .enabled (eq .engine "keda") .targetSockets (not .prometheus) -}}
-{{- $wrong = append $wrong "was.autoscaling.targetSockets with keda needs was.autoscaling.prometheus" -}}
 {{- end -}}
 {{- end -}}
 
@@ -137,6 +169,18 @@
 {{- if has .name (list "SWITCHBOARD_WAS_NAME" "SWITCHBOARD_WAS_LISTEN" "SWITCHBOARD_ADMIN_LISTEN" "SWITCHBOARD_CONFIG" "SWITCHBOARD_CLASSIFIER_NAME") -}}
 {{- $wrong = append $wrong (printf "%s.extraEnv: %s is the chart's" $name .name) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- $alerts := .Files.Get "files/alerts.yaml" | fromYaml -}}
+{{- $names := list -}}
+{{- range $alerts.groups -}}{{- range .rules -}}{{- $names = append $names .alert -}}{{- end -}}{{- end -}}
+{{- range $v.metrics.prometheusRule.disabled -}}
+{{- if not (has . $names) -}}{{- $wrong = append $wrong (printf "metrics.prometheusRule.disabled: there is no alert %s" .) -}}{{- end -}}
+{{- end -}}
+{{- range $name, $_ := $v.metrics.prometheusRule.thresholds -}}
+{{- if not (hasKey $alerts.thresholds $name) -}}
+{{- $wrong = append $wrong (printf "metrics.prometheusRule.thresholds: there is no %s, only %s" $name (keys $alerts.thresholds | sortAlpha | join ", ")) -}}
 {{- end -}}
 {{- end -}}
 

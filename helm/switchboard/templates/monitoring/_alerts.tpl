@@ -11,16 +11,12 @@ namespace="{{ .Release.Namespace }}",job="{{ .Release.Name }}"
 {{- define "switchboard.alerts" -}}
 {{- $values := .Values.metrics.prometheusRule -}}
 {{- $file := .Files.Get "files/alerts.yaml" | fromYaml -}}
-{{- $on := dict "push" .Values.push.enabled "kafkaExporter" $values.kafkaExporter "kubeStateMetrics" $values.kubeStateMetrics -}}
+{{- $on := dict "push" .Values.push.enabled "kubeStateMetrics" $values.kubeStateMetrics -}}
 {{- $fill := dict
       "<series>" (include "switchboard.series" .)
-      "<lanes>" (int .Values.lanes | toString)
-      "<homes>" (int .Values.homes | toString)
       "<max_sockets>" (include "switchboard.setting" (list . "was" "max_sockets" "50000") | int64 | toString)
       "<push_queue>" (include "switchboard.setting" (list . "push" "queue" "10000") | int64 | toString)
-      "<prefix>" .Values.kafka.topicPrefix
-      "<namespace>" .Release.Namespace
-      "<fullname>" (include "switchboard.fullname" .) -}}
+      "<namespace>" .Release.Namespace -}}
 {{- range $name, $threshold := mergeOverwrite (deepCopy $file.thresholds) $values.thresholds -}}
 {{- $_ := set $fill (printf "<of:%s>" $name) (toString $threshold) -}}
 {{- end -}}

@@ -1,8 +1,12 @@
+{{/* One pod of `helm test`, of one container, as --logs asks for no name. It stays until the next test, as --logs is read when all
+are over. {root, name, command, servers: whether it gets settings and secrets} */}}
 {{- define "switchboard.testPod" -}}
+{{- $own := include "switchboard.fullname" .root -}}
+{{- $program := dict "root" .root "own" $own "component" "test" -}}
 apiVersion: v1
 kind: Pod
 metadata:
-  {{- include "switchboard.metadata" (dict "root" .root "component" "test" "name" .name "annotations" (dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded")) | nindent 2 }}
+  {{- include "switchboard.metadata" (dict "root" .root "component" "test" "name" (printf "%s-test-%s" $own .name) "annotations" (dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation")) | nindent 2 }}
 spec:
   restartPolicy: Never
   serviceAccountName: {{ include "switchboard.serviceAccount" .root }}
@@ -15,25 +19,25 @@ spec:
   securityContext:
     {{- toYaml .root.Values.podSecurityContext | nindent 4 }}
   containers:
-    {{- range .commands }}
     - name: {{ .name }}
-      image: {{ include "switchboard.image" $.root }}
-      imagePullPolicy: {{ $.root.Values.image.pullPolicy }}
+      image: {{ include "switchboard.image" .root }}
+      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       command:
         {{- toYaml .command | nindent 8 }}
       {{- if .servers }}
       env:
-        {{- include "switchboard.env" (dict "root" $.root "own" $.own) | nindent 8 }}
+        {{- include "switchboard.env" $program | nindent 8 }}
       {{- end }}
       resources:
-        {{- toYaml $.root.Values.tests.resources | nindent 8 }}
+        {{- toYaml .root.Values.tests.resources | nindent 8 }}
       securityContext:
-        {{- toYaml $.root.Values.securityContext | nindent 8 }}
+        {{- toYaml .root.Values.securityContext | nindent 8 }}
       {{- if .servers }}
       volumeMounts:
-        {{- include "switchboard.mounts" (dict "root" $.root "auth" false) | nindent 8 }}
+        {{- include "switchboard.mounts" $program | trim | nindent 8 }}
       {{- end }}
-    {{- end }}
+  {{- if .servers }}
   volumes:
-    {{- include "switchboard.volumes" (dict "root" .root "config" .own) | nindent 4 }}
+    {{- include "switchboard.volumes" $program | trim | nindent 4 }}
+  {{- end }}
 {{- end -}}

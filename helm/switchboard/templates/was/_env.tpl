@@ -4,11 +4,4 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
-{{- with .root.Values.auth.hs256 }}
-{{- if .existingSecret.name }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_AUTH_HS256_SECRET" .existingSecret.name .existingSecret.key) }}
-{{- else if .secret }}
-{{ include "switchboard.envSecret" (list "SWITCHBOARD_AUTH_HS256_SECRET" $.own "hs256-secret") }}
-{{- end }}
-{{- end }}
 {{- end -}}
