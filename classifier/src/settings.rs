@@ -5,7 +5,7 @@ use std::time::Duration;
 use routing::{RedisSettings, RoutingError};
 use service::kafka::KafkaSettings;
 use service::settings::{AdminSettings, Key, Values};
-use store::StoreSettings;
+use store::{StoreError, StoreSettings};
 
 use crate::push::PushSettings;
 
@@ -41,6 +41,15 @@ pub const KEYS: &[Key] = &[
     Key::secret(
         "postgres.url",
         "postgres://user:password@host:port/database",
+    ),
+    Key::new(
+        "postgres.tls",
+        "disable",
+        "disable, require (encrypted) or verify-full (and the server's certificate is checked)",
+    ),
+    Key::bare(
+        "postgres.ca_file",
+        "PEM file of who may sign the certificate of Postgres [default: the system's]",
     ),
     Key::new("postgres.pool", "16", "connections to Postgres"),
     Key::secret("redis.url", "redis://host:port"),
@@ -99,6 +108,8 @@ impl Settings {
         }
         let workers = values.within("classifier.workers", 1..=64);
         let store = StoreSettings {
+            tls: values.parsed("postgres.tls"),
+            ca_file: values.optional("postgres.ca_file"),
             pool_size: values.within("postgres.pool", 1..=1_000),
             ..StoreSettings::new(values.get::<String>("postgres.url"))
         };
@@ -110,7 +121,9 @@ impl Settings {
             url: values.get("redis.url"),
             key_prefix: values.text("redis.key_prefix"),
         };
-        values.check("postgres.url", store.check());
+        if let Err(StoreError::Settings { setting, reason }) = store.check() {
+            values.check(setting, Err(reason));
+        }
         if let Err(RoutingError::Settings { setting, reason }) = redis.check() {
             values.check(setting, Err(reason));
         }

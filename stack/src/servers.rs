@@ -10,8 +10,13 @@ use crate::error::{Doing, Error, Result};
 
 /// Runs a command to its end; what it wrote is told only when it failed.
 fn run(what: &str, command: &mut Command) -> Result<()> {
+    run_on(what, command, Stdio::null())
+}
+
+/// As [`run`], of a command that reads something.
+fn run_on(what: &str, command: &mut Command, input: Stdio) -> Result<()> {
     let output = command
-        .stdin(Stdio::null())
+        .stdin(input)
         .output()
         .doing(|| format!("run {}", command.get_program().display()))?;
     if output.status.success() {

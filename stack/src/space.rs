@@ -7,8 +7,10 @@ use std::{
 };
 
 use service::kafka::{Admin, KafkaError, KafkaSettings};
+use store::{StoreSettings, TlsMode};
 
 use crate::{
+    certificates::Certificates,
     error::{Doing, Error, Result},
     stack::{Addresses, Stack},
 };
@@ -32,17 +34,24 @@ impl Space {
         let name = format!("t{}", &id[..12]);
         let dir = addresses.dir.join("spaces").join(&name);
         fs::create_dir_all(&dir).doing(|| format!("create {}", dir.display()))?;
-        let postgres_url = store::admin::create_database(&addresses.postgres_url, &name)
+        let server = StoreSettings::new(&addresses.postgres_url);
+        let postgres_url = store::admin::create_database(&server, &name)
             .await
             .map_err(Error::Database)?;
-        Ok(Self {
+        let space = Self {
             addresses,
             name,
             postgres_url,
             dir,
             token_secret: uuid::Uuid::new_v4().simple().to_string(),
             delete: !stack.is_alone(),
-        })
+        };
+        if space.addresses.guarded_postgres_url.is_some() {
+            let secret = space.postgres_secret();
+            fs::write(&secret, space.guarded_postgres().url + "\n")
+                .doing(|| format!("write {}", secret.display()))?;
+        }
+        Ok(space)
     }
 
     /// What the space is called: part of all its names.
@@ -73,6 +82,55 @@ impl Space {
     #[must_use]
     pub fn postgres_url(&self) -> &str {
         &self.postgres_url
+    }
+
+    /// The space's own database as a user whom the server lets in over TLS only, and how the server proves who it is.
+    /// With [`StoreSettings`] whose `tls` is another, the door stays shut.
+    ///
+    /// # Panics
+    /// On servers that were started without [`Options::guarded_postgres`](crate::Options::guarded_postgres).
+    #[must_use]
+    pub fn guarded_postgres(&self) -> StoreSettings {
+        let url = self.addresses.guarded_postgres_url.as_deref();
+        let url = url.expect("the servers have a guarded Postgres");
+        let server = url.strip_suffix("postgres").unwrap_or(url);
+        StoreSettings {
+            tls: TlsMode::VerifyFull,
+            ca_file: Some(Certificates::of(&self.addresses.dir).ca()),
+            ..StoreSettings::new(format!("{server}{}", self.name))
+        }
+    }
+
+    /// The file that holds the address, password and all, as an orchestrator mounts it.
+    fn postgres_secret(&self) -> PathBuf {
+        self.dir.join("postgres-url")
+    }
+
+    /// [`guarded_postgres`](Self::guarded_postgres) as environment variables; they stand above those of [`env`](Self::env).
+    /// The address is in a file.
+    ///
+    /// # Panics
+    /// As [`guarded_postgres`](Self::guarded_postgres).
+    #[must_use]
+    pub fn guarded_postgres_env(&self) -> Vec<(String, String)> {
+        let settings = self.guarded_postgres();
+        let ca_file = settings.ca_file.unwrap_or_default();
+        let secret = self.postgres_secret();
+        [
+            // The one in `env` is another way in.
+            ("SWITCHBOARD_POSTGRES_URL", String::new()),
+            (
+                "SWITCHBOARD_POSTGRES_URL_FILE",
+                secret.display().to_string(),
+            ),
+            ("SWITCHBOARD_POSTGRES_TLS", settings.tls.name().to_owned()),
+            (
+                "SWITCHBOARD_POSTGRES_CA_FILE",
+                ca_file.display().to_string(),
+            ),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
     }
 
     /// `redis.url`.
@@ -144,12 +202,10 @@ impl Drop for Space {
 impl Space {
     /// What can't be deleted goes when the stack ends.
     async fn delete(&self) {
+        let server = StoreSettings::new(&self.addresses.postgres_url);
         let (topics, database) = tokio::join!(
             tokio::time::timeout(PATIENCE, self.delete_topics()),
-            tokio::time::timeout(
-                PATIENCE,
-                store::admin::drop_database(&self.addresses.postgres_url, &self.name)
-            ),
+            tokio::time::timeout(PATIENCE, store::admin::drop_database(&server, &self.name)),
         );
         if !matches!(topics, Ok(Ok(()))) {
             tracing::debug!(?topics, space = self.name, "topics left behind");

@@ -37,6 +37,19 @@ pub struct Options {
     /// Whether the brokers' JVMs optimize all they can: a minute of slow brokers on few cores, and faster ones after it.
     /// For servers that are measured; the others live for minutes, and their code is compiled once and quickly.
     pub optimize: bool,
+    /// Whether Postgres speaks TLS as well, and has a user who must: see [`Space::guarded_postgres`].
+    pub guarded_postgres: bool,
+}
+
+impl Options {
+    /// Of the servers that all tests share: each way in is there, so that no test starts servers for it.
+    #[must_use]
+    pub fn shared() -> Self {
+        Self {
+            guarded_postgres: true,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Options {
@@ -46,6 +59,7 @@ impl Default for Options {
             dir: None,
             cables: 0,
             optimize: false,
+            guarded_postgres: false,
         }
     }
 }
@@ -59,6 +73,8 @@ pub struct Addresses {
     pub brokers: usize,
     /// The database `postgres`, from which others are made.
     pub postgres_url: String,
+    /// The same as a user who is let in over TLS only, if there is one.
+    pub guarded_postgres_url: Option<String>,
     /// `redis://host:port`.
     pub redis_url: String,
     /// The folder for data and logs.
@@ -150,7 +166,7 @@ impl Stack {
             .get_or_try_init(|| async {
                 match env::var(VARIABLE) {
                     Ok(json) => Self::at(&json),
-                    Err(_) => Self::start(Options::default()).await,
+                    Err(_) => Self::start(Options::shared()).await,
                 }
             })
             .await
@@ -293,7 +309,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         None => OwnFolder::make()?,
     };
     let dir = folder.path.clone();
-    Certificates::make(&dir)?;
+    let certificates = Certificates::make(&dir)?;
     let mut ports = kafka::free_ports(options.brokers);
     let (postgres_port, redis_port) = (ports::free_port(), ports::free_port());
     // First: brokers have to know by which ports they are reached.
@@ -307,7 +323,8 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     // Kafka's and Postgres's preparations take about a second each: side by side.
     let (kafka, postgres) = std::thread::scope(|scope| {
         let kafka = scope.spawn(|| kafka::start(&installed, &dir, &ports, options.optimize));
-        let postgres = postgres::start(&installed, &dir, postgres_port);
+        let guarded = options.guarded_postgres.then_some(&certificates);
+        let postgres = postgres::start(&installed, &dir, postgres_port, guarded);
         (kafka.join(), postgres)
     });
     let kafka = kafka.expect("starting Kafka does not panic")?;
@@ -324,6 +341,9 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         kafka_brokers: brokers.join(","),
         brokers: options.brokers,
         postgres_url: format!("postgres://postgres@127.0.0.1:{postgres_port}/postgres"),
+        guarded_postgres_url: options
+            .guarded_postgres
+            .then(|| postgres::guarded_url(postgres_port)),
         redis_url: format!("redis://127.0.0.1:{redis_port}"),
         dir,
     };

@@ -9,7 +9,7 @@ use routing::{HomeSettings, ROUTE_CACHE, RedisSettings, RoutingError};
 use service::kafka::KafkaSettings;
 use service::lifecycle::chain;
 use service::settings::{AdminSettings, Key, Secret, Values};
-use store::StoreSettings;
+use store::{StoreError, StoreSettings};
 
 use crate::auth::{AuthSettings, Keys};
 use crate::rate::Rate;
@@ -122,6 +122,15 @@ pub const KEYS: &[Key] = &[
     Key::secret(
         "postgres.url",
         "postgres://user:password@host:port/database",
+    ),
+    Key::new(
+        "postgres.tls",
+        "disable",
+        "disable, require (encrypted) or verify-full (and the server's certificate is checked)",
+    ),
+    Key::bare(
+        "postgres.ca_file",
+        "PEM file of who may sign the certificate of Postgres [default: the system's]",
     ),
     Key::new("postgres.pool", "16", "connections to Postgres"),
     Key::secret("redis.url", "redis://host:port"),
@@ -241,10 +250,14 @@ impl Settings {
         // Above it "unavailable" would be said while the command is still on its way (trap 11).
         let command_timeout = values.within("was.command_timeout", ms(100)..=ms(5_000));
         let store = StoreSettings {
+            tls: values.parsed("postgres.tls"),
+            ca_file: values.optional("postgres.ca_file"),
             pool_size: values.within("postgres.pool", 1..=1_000),
             ..StoreSettings::new(values.get::<Secret>("postgres.url").expose())
         };
-        values.check("postgres.url", store.check());
+        if let Err(StoreError::Settings { setting, reason }) = store.check() {
+            values.check(setting, Err(reason));
+        }
         let redis = RedisSettings {
             url: values.get::<Secret>("redis.url").expose().to_owned(),
             key_prefix: values.text("redis.key_prefix"),

@@ -85,6 +85,30 @@ fn addresses_that_can_never_work_are_named() {
     }
 }
 
+/// A gateway that was to be encrypted never starts unencrypted.
+#[test]
+fn what_contradicts_the_encryption_of_postgres_is_named() {
+    for (more, told) in [
+        (&["--postgres-tls", "on"][..], "postgres.tls = \"on\""),
+        (&["--postgres-ca-file", "/a"], "postgres.ca_file = \"/a\""),
+        (
+            &["--postgres-tls=verify-full", "--postgres-ca-file=/nowhere"],
+            "postgres.ca_file = \"/nowhere\" (--postgres-ca-file): /nowhere can't be read",
+        ),
+        (
+            &["--postgres-url", "postgres://u:hidden@h/d?sslmode=require"],
+            "postgres.tls = disable",
+        ),
+    ] {
+        let (_, mistakes) = read(more);
+        assert!(mistakes.contains(told), "{more:?}: {mistakes}");
+        assert!(!mistakes.contains("hidden"), "{mistakes}");
+    }
+    let (settings, mistakes) = read(&["--postgres-tls", "require"]);
+    assert_eq!(mistakes, "");
+    assert_eq!(settings.store.tls, store::TlsMode::Require);
+}
+
 /// Whoever is told last must still have the time to leave.
 #[test]
 fn a_stop_has_time_left_after_its_last_bye() {

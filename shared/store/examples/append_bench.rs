@@ -20,9 +20,10 @@ const WARM_UP: usize = 20;
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = std::env::args().nth(1).ok_or("usage: append_bench URL")?;
     let name = format!("bench_{}", Uuid::new_v4().simple());
-    let own = store::admin::create_database(&url, &name).await?;
+    let server = StoreSettings::new(&url);
+    let own = store::admin::create_database(&server, &name).await?;
     let done = bench(&own).await;
-    store::admin::drop_database(&url, &name).await?;
+    store::admin::drop_database(&server, &name).await?;
     done
 }
 

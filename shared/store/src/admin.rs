@@ -2,16 +2,15 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::StoreError;
-use crate::pool::config_of;
-use crate::setup::open;
+use crate::connect::Way;
+use crate::{StoreError, StoreSettings};
 
-/// Makes the database `name` on the server of `url` (whose own database is only used to connect)
-/// and returns the address of the new one. An existing one is kept.
-pub async fn create_database(url: &str, name: &str) -> Result<String, StoreError> {
+/// Makes the database `name` on the server of these settings (whose own database is only used to
+/// connect) and returns the address of the new one. An existing one is kept.
+pub async fn create_database(settings: &StoreSettings, name: &str) -> Result<String, StoreError> {
     let quoted = quoted(name)?;
-    let address = address_of(url, name)?;
-    let client = open(&config_of(url)?).await?;
+    let address = address_of(&settings.url, name)?;
+    let client = Way::to(settings)?.open().await?;
     // A copy of template0: template1 can't be copied while anybody is connected to it.
     match client
         .execute(&format!("create database {quoted} template template0"), &[])
@@ -26,9 +25,9 @@ pub async fn create_database(url: &str, name: &str) -> Result<String, StoreError
 }
 
 /// Drops the database `name`, ending its connections. A missing one is no error.
-pub async fn drop_database(url: &str, name: &str) -> Result<(), StoreError> {
+pub async fn drop_database(settings: &StoreSettings, name: &str) -> Result<(), StoreError> {
     let quoted = quoted(name)?;
-    let client = open(&config_of(url)?).await?;
+    let client = Way::to(settings)?.open().await?;
     client
         .execute(
             &format!("drop database if exists {quoted} with (force)"),
@@ -43,18 +42,20 @@ pub async fn drop_database(url: &str, name: &str) -> Result<(), StoreError> {
 fn quoted(name: &str) -> Result<String, StoreError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || name.len() > 63 || !name.chars().all(plain) {
-        return Err(StoreError::Settings(format!(
-            "database name {name:?}: 1 to 63 letters, digits, '_' or '-'"
-        )));
+        return Err(StoreError::Settings {
+            setting: "the database's name",
+            reason: format!("{name:?} is not 1 to 63 letters, digits, '_' or '-'"),
+        });
     }
     Ok(format!("\"{name}\""))
 }
 
 /// `url` with another database.
 fn address_of(url: &str, name: &str) -> Result<String, StoreError> {
-    let (scheme, rest) = url
-        .split_once("://")
-        .ok_or_else(|| StoreError::Settings("a postgres:// address is needed".to_owned()))?;
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| StoreError::Settings {
+        setting: "postgres.url",
+        reason: "a postgres:// address is needed".to_owned(),
+    })?;
     let (path, query) = match rest.split_once('?') {
         Some((path, query)) => (path, format!("?{query}")),
         None => (rest, String::new()),

@@ -36,9 +36,14 @@ pub enum StoreError {
     /// What is stored is not what this build writes. Never read as absent.
     #[error("stored data can't be read: {0}")]
     Corrupt(String),
-    /// The address or a name can't be used.
-    #[error("{0}")]
-    Settings(String),
+    /// A setting, or a name that was given, can't be used.
+    #[error("{setting}: {reason}")]
+    Settings {
+        /// As people know it: `postgres.url`.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The schema could not be brought up to date.
     #[error("the schema could not be set up")]
     Schema(#[source] Box<refinery::Error>),
@@ -52,7 +57,7 @@ impl StoreError {
             Self::Unknown { .. } => "unknown",
             Self::Refused { .. } => "refused",
             Self::Corrupt(_) => "corrupt",
-            Self::Settings(_) => "settings",
+            Self::Settings { .. } => "settings",
             Self::Schema(_) => "schema",
         }
     }

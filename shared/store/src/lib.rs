@@ -18,6 +18,7 @@
 pub mod admin;
 pub mod append;
 pub mod catchup;
+mod connect;
 pub mod devices;
 mod error;
 pub mod lanes;
@@ -31,6 +32,7 @@ mod row;
 mod settings;
 mod setup;
 mod statement;
+mod tls;
 
 pub use append::{AppendError, Batch, LaneAdvance, RoleChanged, StayClosed, StayOpened};
 pub use catchup::{Baseline, CatchUpAnswer, CatchUpRequest, RoomCatchUp, Scope};
@@ -44,3 +46,4 @@ pub use pushes::{PushRow, PushTable};
 pub use read::{History, Page, RoomKey, RoomMember, RoomSummary, RoomView};
 pub use rooms::{EventKey, FoundEvent, FoundEvents, MarkRaised, MessageTarget, StoredRoom};
 pub use settings::StoreSettings;
+pub use tls::TlsMode;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod};
+use deadpool_postgres::{Object, Pool, PoolError};
 use tokio::time::{Instant, timeout_at};
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, NoTls, Row};
 
-use crate::error::with_sources;
+use crate::connect::Way;
 use crate::observe::Unobserved;
 use crate::statement::Statement;
 use crate::{Outcome, QueryObserver, StoreError, StoreSettings};
@@ -16,8 +16,6 @@ use crate::{Outcome, QueryObserver, StoreError, StoreSettings};
 /// How much later than the server the caller gives up: long enough for the server's own answer to
 /// arrive, so that most timeouts are known not to have been done.
 const GRACE: Duration = Duration::from_secs(1);
-/// The longest that opening a connection for the schema may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Parameters of a statement.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -32,7 +30,7 @@ pub struct Store {
 
 struct Inner {
     pool: Pool,
-    config: Config,
+    way: Way,
     statement_timeout: Duration,
     observer: Arc<dyn QueryObserver>,
 }
@@ -125,6 +123,7 @@ impl Store {
         crate::rooms::RAISE_MARKS.name,
         crate::read::RESERVE_ROOM.name,
         crate::read::ROOMS_OF.name,
+        crate::read::CROWDED.name,
         crate::read::ROOM.name,
         crate::read::HISTORY_AFTER.name,
         crate::read::HISTORY_BEFORE.name,
@@ -153,22 +152,18 @@ impl Store {
         settings: &StoreSettings,
         observer: Arc<dyn QueryObserver>,
     ) -> Result<Self, StoreError> {
-        let config = config_of(&settings.url)?;
-        let manager = Manager::from_config(
-            bounded(config.clone(), settings),
-            NoTls,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
-        let pool = Pool::builder(manager)
+        let way = Way::to(settings)?;
+        let pool = Pool::builder(way.manager(settings))
             .max_size(settings.pool_size.max(1))
             .build()
-            .map_err(|error| StoreError::Settings(error.to_string()))?;
+            .map_err(|error| StoreError::Settings {
+                setting: "postgres.pool",
+                reason: error.to_string(),
+            })?;
         let store = Self {
             inner: Arc::new(Inner {
                 pool,
-                config,
+                way,
                 statement_timeout: settings.statement_timeout,
                 observer,
             }),
@@ -193,9 +188,9 @@ impl Store {
         }
     }
 
-    /// A connection of its own, outside the pool and without its timeouts: for the schema.
-    pub(crate) fn config(&self) -> &Config {
-        &self.inner.config
+    /// The way to connections outside the pool.
+    pub(crate) fn way(&self) -> &Way {
+        &self.inner.way
     }
 
     /// Runs one statement on a connection of the pool.
@@ -216,7 +211,7 @@ impl Store {
     async fn borrow(&self, deadline: Deadline) -> Result<Loan, StoreError> {
         match timeout_at(deadline.sent(), self.inner.pool.get()).await {
             Ok(Ok(connection)) => Ok(Loan(Some(connection))),
-            Ok(Err(PoolError::Backend(error))) => Err(StoreError::of_connection(&error)),
+            Ok(Err(PoolError::Backend(error))) => Err(self.inner.way.not_opened(&error)),
             Ok(Err(error)) => Err(StoreError::of_connection(&error)),
             Err(_) => Err(not_sent("no connection", deadline)),
         }
@@ -291,35 +286,4 @@ fn not_sent(what: &str, deadline: Deadline) -> StoreError {
         reason: format!("{what} for {} s", (deadline.whole / 2).as_secs_f32()),
         source: None,
     }
-}
-
-/// Reads an address, and adds what every connection has.
-pub(crate) fn config_of(url: &str) -> Result<Config, StoreError> {
-    // The parser's message names the wrong part, not the address with its password.
-    let mut config: Config = url
-        .parse()
-        .map_err(|error: tokio_postgres::Error| StoreError::Settings(with_sources(&error)))?;
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(CONNECT_TIMEOUT);
-    }
-    if config.get_application_name().is_none() {
-        config.application_name("switchboard");
-    }
-    config.keepalives_idle(Duration::from_secs(10));
-    Ok(config)
-}
-
-/// Timeouts, and what the statements rely on, as options of the session: there from its start,
-/// without a round trip.
-fn bounded(mut config: Config, settings: &StoreSettings) -> Config {
-    let options = format!(
-        "{} -c statement_timeout={} -c lock_timeout={} \
-         -c idle_in_transaction_session_timeout={} -c synchronous_commit=on -c jit=off",
-        config.get_options().unwrap_or_default(),
-        settings.statement_timeout.as_millis(),
-        settings.lock_timeout.as_millis(),
-        settings.statement_timeout.as_millis(),
-    );
-    config.options(options);
-    config
 }

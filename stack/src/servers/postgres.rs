@@ -14,8 +14,9 @@ use std::{
 
 use rustix::process::{Signal, geteuid};
 
-use super::run;
+use super::{run, run_on};
 use crate::{
+    certificates::Certificates,
     error::{Doing, Error, Result},
     install::Installed,
     ready::Probe,
@@ -98,8 +99,28 @@ fn lookup(name: &str) -> Option<User> {
     })
 }
 
-/// Makes the data folder (0.5 s) and starts the server on it.
-pub(crate) fn start(installed: &Installed, dir: &Path, port: u16) -> Result<Started> {
+/// Who is let in over TLS only, with a password: what a server for many asks of its clients.
+const GUARDED: &str = "guarded";
+const PASSWORD: &str = "said over TLS only";
+const RULES: &str = "\
+# who connects as guarded has to come encrypted
+hostssl all guarded 127.0.0.1/32 scram-sha-256
+host all postgres 127.0.0.1/32 trust
+";
+
+/// Where a client is let in only encrypted and by its password.
+pub(crate) fn guarded_url(port: u16) -> String {
+    let password = PASSWORD.replace(' ', "%20");
+    format!("postgres://{GUARDED}:{password}@127.0.0.1:{port}/postgres")
+}
+
+/// Makes the data folder (0.5 s) and starts the server on it; with certificates, one that speaks TLS as well.
+pub(crate) fn start(
+    installed: &Installed,
+    dir: &Path,
+    port: u16,
+    guarded: Option<&Certificates>,
+) -> Result<Started> {
     let identity = Identity::find()?;
     let wrapper = identity.wrapper();
     let (data, elsewhere) = match identity {
@@ -122,13 +143,22 @@ pub(crate) fn start(installed: &Installed, dir: &Path, port: u16) -> Result<Star
                 // A current folder that its user can't read would be an error of its own.
                 .current_dir("/"),
         )?;
+        if guarded.is_some() {
+            let mut words = wrapper.clone();
+            words.push(installed.postgres_bin.join("postgres").into());
+            make_guarded(&words, &data)?;
+        }
+    }
+    let mut settings = settings(port);
+    if let Some(certificates) = guarded {
+        settings.extend(tls(certificates, elsewhere.as_deref())?);
     }
     let mut command: Vec<OsString> = vec![
         installed.postgres_bin.join("postgres").into(),
         "-D".into(),
         data.into(),
     ];
-    for setting in settings(port) {
+    for setting in settings {
         command.push("-c".into());
         command.push(setting.into());
     }
@@ -144,6 +174,46 @@ pub(crate) fn start(installed: &Installed, dir: &Path, port: u16) -> Result<Star
         end: Signal::QUIT,
     })?;
     Ok(Started { server, elsewhere })
+}
+
+/// Adds the user, and the rules by which it is let in. No server has to run for that.
+fn make_guarded(postgres: &[OsString], data: &Path) -> Result<()> {
+    let rules = data.join("pg_hba.conf");
+    fs::write(&rules, RULES).doing(|| format!("write {}", rules.display()))?;
+    let statement = data.join("guarded.sql");
+    let text = format!("create role {GUARDED} superuser login password '{PASSWORD}'\n");
+    fs::write(&statement, text).doing(|| format!("write {}", statement.display()))?;
+    let input = fs::File::open(&statement).doing(|| format!("read {}", statement.display()))?;
+    run_on(
+        "adding a user to PostgreSQL",
+        Command::new(&postgres[0])
+            .args(&postgres[1..])
+            .args(["--single", "-j", "-c", "fsync=off", "-D"])
+            .arg(data)
+            .arg("postgres")
+            .current_dir("/"),
+        input.into(),
+    )
+}
+
+/// The settings for TLS. A server that is really another user's gets copies that it can read.
+fn tls(certificates: &Certificates, elsewhere: Option<&Path>) -> Result<[String; 3]> {
+    let (mut certificate, mut key) = (certificates.server(), certificates.server_key());
+    if let Some(folder) = elsewhere {
+        let owner = fs::metadata(folder).doing(|| format!("look at {}", folder.display()))?;
+        for file in [&mut certificate, &mut key] {
+            let copy = folder.join(file.file_name().unwrap_or_default());
+            fs::copy(&*file, &copy)
+                .and_then(|_| chown(&copy, Some(owner.uid()), Some(owner.gid())))
+                .doing(|| format!("copy {}", file.display()))?;
+            *file = copy;
+        }
+    }
+    Ok([
+        "ssl=on".into(),
+        format!("ssl_cert_file={}", certificate.display()),
+        format!("ssl_key_file={}", key.display()),
+    ])
 }
 
 fn settings(port: u16) -> Vec<String> {

@@ -25,7 +25,7 @@ const SHOWN: usize = 30;
 pub(crate) async fn test(command: &[OsString]) -> anyhow::Result<ExitCode> {
     let mut end = AskedToEnd::listen()?;
     let stack = tokio::select! {
-        stack = stack::Stack::start(stack::Options::default()) => stack?,
+        stack = stack::Stack::start(stack::Options::shared()) => stack?,
         () = end.asked() => return Ok(ExitCode::FAILURE),
     };
     let program = &command[0];

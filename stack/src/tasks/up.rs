@@ -9,7 +9,7 @@ use super::AskedToEnd;
 pub(crate) async fn up(brokers: usize) -> anyhow::Result<ExitCode> {
     let mut end = AskedToEnd::listen()?;
     let stack = tokio::select! {
-        stack = stack::Stack::start(stack::Options { brokers, ..stack::Options::default() }) => stack?,
+        stack = stack::Stack::start(stack::Options { brokers, ..stack::Options::shared() }) => stack?,
         () = end.asked() => return Ok(ExitCode::FAILURE),
     };
     println!("export {}='{}'", stack::VARIABLE, stack.to_variable());

@@ -22,4 +22,5 @@ mod reading;
 mod renewal;
 mod setup;
 mod stays;
+mod tls;
 mod writer;

@@ -35,12 +35,13 @@ async fn setup_is_safe_side_by_side() {
 async fn a_database_is_made_once_and_dropped_once() {
     let space = bare().await;
     let name = format!("{}_b", space.name());
-    let made = store::admin::create_database(space.postgres_url(), &name);
-    let again = store::admin::create_database(space.postgres_url(), &name);
+    let settings = settings(&space);
+    let made = store::admin::create_database(&settings, &name);
+    let again = store::admin::create_database(&settings, &name);
     let (made, again) = tokio::join!(made, again);
     assert_eq!(made.unwrap(), again.unwrap());
     for _ in 0..2 {
-        let dropped = store::admin::drop_database(space.postgres_url(), &name).await;
+        let dropped = store::admin::drop_database(&settings, &name).await;
         dropped.unwrap();
     }
 }
@@ -52,5 +53,5 @@ async fn nobody_there_is_unavailable() {
     assert!(error.is_transient(), "{error}");
     let settings = StoreSettings::new("postgres://h:no-port/none");
     let error = Store::connect(&settings).await.err().unwrap();
-    assert!(matches!(error, StoreError::Settings(_)), "{error}");
+    assert!(matches!(error, StoreError::Settings { .. }), "{error}");
 }
