@@ -5,6 +5,7 @@
 //! - [`run`], [`idle`], [`bench()`]: load runs with percentiles, processor time, memory and a verdict.
 //! - [`break_it`]: faults under load, one after another, and what was lost.
 //! - [`storm`]: a gateway dies with thousands of sessions. [`soak`]: a fault each minute, for an hour.
+//! - [`kubernetes()`]: the chart on a real cluster, and what happens to installations.
 //! - [`chat`]: the terminal client.
 
 pub mod oracle;
@@ -16,6 +17,7 @@ mod chat;
 mod failings;
 mod hook;
 mod idle;
+mod kubernetes;
 mod latency;
 mod own_cluster;
 mod plan;
@@ -32,6 +34,7 @@ pub use breaking::{BreakArgs, BreakReport, Fault, Row, Scene, Spread, break_it};
 pub use chat::{ChatArgs, chat};
 pub use failings::Failings;
 pub use idle::{IdleArgs, IdleReport, idle};
+pub use kubernetes::{KubernetesArgs, KubernetesReport, Trial, kubernetes};
 pub use latency::{Latencies, Percentiles};
 pub use plan::Phase;
 pub use processes::Usage;

@@ -3,7 +3,9 @@
 use std::{fmt::Display, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use loadtest::{BenchArgs, BreakArgs, ChatArgs, IdleArgs, RunArgs, SoakArgs, StormArgs};
+use loadtest::{
+    BenchArgs, BreakArgs, ChatArgs, IdleArgs, KubernetesArgs, RunArgs, SoakArgs, StormArgs,
+};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -31,6 +33,8 @@ enum Task {
     Storm(StormArgs),
     /// Keep a cluster of its own under load for long, with a random fault each minute.
     Soak(SoakArgs),
+    /// Install the chart into the cluster that KUBECONFIG names, and try it under load.
+    Kubernetes(KubernetesArgs),
 }
 
 #[tokio::main]
@@ -86,6 +90,14 @@ async fn work(task: Task) -> anyhow::Result<bool> {
         }
         Task::Soak(args) => {
             let report = loadtest::soak(&args).await?;
+            tell(args.json.as_deref(), &report, &report)?;
+            Ok(report.is_good())
+        }
+        Task::Kubernetes(args) => {
+            let report = loadtest::kubernetes(&args).await?;
+            if let Some(file) = &args.html {
+                std::fs::write(file, report.rounds.page())?;
+            }
             tell(args.json.as_deref(), &report, &report)?;
             Ok(report.is_good())
         }
