@@ -14,6 +14,7 @@
 //! | [`settings`], [`metrics`], [`setup`], [`serve`] | the program |
 
 pub mod adapters;
+mod behind;
 pub mod metrics;
 pub mod operator;
 pub mod owner;

@@ -2,8 +2,9 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 use protocol::DlqReason;
-use service::metrics::{BATCH, Metrics, SECONDS};
+use service::metrics::{BATCH, Metrics, RENEWALS, SECONDS};
 
+use crate::behind::Behind;
 use crate::pipeline::decide::Tally;
 
 /// A classifier's metrics.
@@ -22,8 +23,16 @@ pub struct ClassifierMetrics {
     pub append_failures: IntCounterVec,
     /// Reads from Postgres that failed.
     pub read_failures: IntCounter,
+    /// How many lanes there are.
+    all_lanes: IntGauge,
+    /// How many homes there are.
+    all_homes: IntGauge,
     /// Lanes that this process owns.
     pub lanes: IntGauge,
+    /// From one renewal of the lanes' leases to the next that succeeded.
+    pub lane_renew_seconds: Histogram,
+    /// How far the owned lanes are behind.
+    pub behind: Behind,
     /// Claims that ended unasked: fenced, stale, unknown, or unreadable.
     pub lanes_lost: IntCounter,
     /// Claims whose `applied` lay beyond the log's end: Kafka has lost acknowledged records.
@@ -100,7 +109,15 @@ impl ClassifierMetrics {
                 "classifier_read_failures_total",
                 "Reads from Postgres that failed.",
             ),
+            all_lanes: metrics.gauge("switchboard_lanes", "How many lanes there are."),
+            all_homes: metrics.gauge("switchboard_homes", "How many homes there are."),
             lanes: metrics.gauge("classifier_lanes", "Lanes owned."),
+            lane_renew_seconds: metrics.histogram(
+                "classifier_lane_renew_seconds",
+                "From one renewal of the lanes' leases to the next that succeeded.",
+                RENEWALS,
+            ),
+            behind: Behind::new(metrics),
             lanes_lost: metrics.counter(
                 "classifier_lanes_lost_total",
                 "Claims of lanes that ended unasked.",
@@ -158,6 +175,12 @@ impl ClassifierMetrics {
         outcome("rejected", tally.rejected);
         outcome("dead_lettered", tally.dead_lettered);
         self.redelivered.inc_by(tally.redelivered);
+    }
+
+    /// So many lanes and homes there are.
+    pub fn there_are(&self, lanes: i32, homes: i32) {
+        self.all_lanes.set(lanes.into());
+        self.all_homes.set(homes.into());
     }
 
     /// Counts a record that goes to `chat-dlq`.

@@ -84,6 +84,8 @@ pub struct Owner<O: Outside> {
     commit: (Option<JoinHandle<()>>, Instant),
     /// Met while the table can be read and Kafka answers.
     ready: Option<Condition>,
+    /// When lanes were renewed last, if any were held since.
+    renewed: Option<Instant>,
 }
 
 impl Own {
@@ -114,6 +116,14 @@ impl Own {
         }
     }
 
+    /// What is known of its progress here.
+    fn progress(&self) -> Option<&Arc<Progress>> {
+        match self {
+            Self::Held(progress) | Self::Leaving(progress) => Some(progress),
+            Self::Claiming | Self::Opening(..) => None,
+        }
+    }
+
     fn is_being_taken(&self) -> bool {
         matches!(self, Self::Claiming | Self::Opening(..))
     }
@@ -139,6 +149,7 @@ impl<O: Outside> Owner<O> {
             answers: true,
             commit: (None, Instant::now() + COMMITS),
             ready: None,
+            renewed: None,
         }
     }
 
@@ -188,6 +199,7 @@ impl<O: Outside> Owner<O> {
             .collect();
         let held: Vec<HeldLane> = own.filter_map(|(lane, own)| own.renewal(*lane)).collect();
         let read_at = routing::since_boot();
+        let asked = Instant::now();
         let ledger = &self.context.ledger;
         let table = match ledger.heartbeat(&self.context.name, LEASE, &held).await {
             Ok(table) => table,
@@ -198,10 +210,24 @@ impl<O: Outside> Owner<O> {
                 return false;
             }
         };
+        self.renewed(asked, !held.is_empty());
         self.check(&table, &seen);
         self.act(&table, read_at);
         self.tell();
         true
+    }
+
+    /// Notes a renewal that was asked for at that time, and how long after the one before. Without lanes
+    /// nothing was renewed, and nothing is late.
+    fn renewed(&mut self, asked: Instant, any: bool) {
+        let before = self.renewed.take();
+        if any {
+            self.renewed = Some(asked);
+            if let Some(before) = before {
+                let since = asked.saturating_duration_since(before).as_secs_f64();
+                self.context.metrics.lane_renew_seconds.observe(since);
+            }
+        }
     }
 
     fn hear(&mut self, report: Report<FeedOf<O>>) {
@@ -233,6 +259,8 @@ impl<O: Outside> Owner<O> {
         let count = self.own.values().filter(claimed).count();
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         self.context.metrics.lanes.set(count);
+        let held = self.own.values().filter_map(Own::progress);
+        self.context.metrics.behind.hold(held.cloned());
         let at_rest = !self.own.values().any(Own::is_being_taken);
         if let (Some(ready), true) = (&self.ready, self.answers && at_rest) {
             ready.meet();

@@ -123,6 +123,11 @@ pub trait Lanes: Clone + Send + Sync + 'static {
         source: Source,
         lane: Lane,
     ) -> impl Future<Output = Result<(i64, i64), LogError>> + Send;
+    /// The offsets that the next commands of lanes will have, of those lanes whose leader says so.
+    fn ends(
+        &self,
+        lanes: &[Lane],
+    ) -> impl Future<Output = Result<Vec<(Lane, i64)>, LogError>> + Send;
     /// Starts reading at `start`, until the feed is dropped.
     fn add(
         &self,

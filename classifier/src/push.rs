@@ -15,6 +15,7 @@
 //! | `webhook` | one request: content, signature, what the answer means |
 //! | `fcm` | a user's devices |
 //! | `http` | the client that both ask with |
+//! | `oldest` | how long the oldest push has waited |
 //! | `done` | how far a partition is done; committed are only offsets behind that |
 //!
 //! A push may come twice, never not at all: what was under way when a process ended is told again by
@@ -27,6 +28,7 @@ mod fcm;
 mod http;
 mod metrics;
 mod notices;
+mod oldest;
 mod owner;
 mod patience;
 mod queues;
@@ -66,6 +68,7 @@ use crate::adapters::{FreshRoutes, KafkaPublish};
 use crate::serve::measured;
 use crate::settings::Settings;
 use fcm::Fcm;
+use oldest::Oldest;
 use owner::Owner;
 use sender::Sender;
 use shared::Shared;
@@ -168,6 +171,9 @@ pub async fn start(
     let topics = settings.kafka.topics();
     let routes = FreshRoutes(RouteTable::new(&Redis::connect(&settings.redis)?));
     let producer = Producer::start(&settings.kafka, "push", MESSAGE_TIMEOUT)?;
+    producer.measure(&metrics.all);
+    metrics.homes.set(settings.home_count().into());
+    let oldest = Oldest::new(&metrics.all, clock.clone());
     let admin = Admin::connect(&settings.kafka, DEADLINE)?;
     let consumer = Consumer::start(&settings.kafka, "push", "push")?;
     let count = i32::try_from(admin.partitions(topics.push()).await?).unwrap_or(i32::MAX);
@@ -188,6 +194,7 @@ pub async fn start(
         homes: settings.home_count(),
         shared: Arc::clone(&shared),
         clock,
+        oldest,
         wait: push.wait,
     };
     let owner = Owner::new(ground, count, to, ready);

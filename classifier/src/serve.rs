@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::{KafkaLanes, KafkaPublish, RedisRoutes, Servers};
+use crate::behind;
 use crate::metrics::ClassifierMetrics;
 use crate::owner::Owner;
 use crate::partitions::{PartitionsError, check_homes, check_lanes};
@@ -92,6 +93,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let topics = Topics::new(&settings.kafka.topic_prefix);
     let producer = Producer::start(&settings.kafka, &settings.name, MESSAGE_TIMEOUT)?;
     let consumer = Consumer::start(&settings.kafka, "classifier", &settings.name)?;
+    producer.measure(&metrics);
     let admin = Admin::connect(&settings.kafka, DEADLINE)?;
     check_lanes(&admin, &topics, &settings).await?;
     check_homes(&admin, &topics, &settings).await?;
@@ -177,6 +179,8 @@ pub fn start<O: Outside>(
         let settling = settle::run(Arc::clone(context), sent);
         lifecycle.spawn(format!("settle-{number}"), settling);
     }
+    context.metrics.there_are(context.lanes, context.homes);
+    lifecycle.support("lag", behind::follow(Arc::clone(context)));
     let (to_signals, lanes) = watch::channel(BTreeSet::new());
     let signals = Signals::new(Arc::clone(context), clock, lanes);
     lifecycle.spawn("signals", signals.run());

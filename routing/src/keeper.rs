@@ -84,6 +84,9 @@ pub struct HomeKeeper {
     /// The home held last: the one to take again if Redis has forgotten.
     had: Option<Home>,
     highest: i64,
+    /// When the claim was made or renewed last, and whom to tell how long the next renewal took.
+    renewed: Duration,
+    observer: Box<dyn Fn(Duration) + Send>,
 }
 
 impl HomeKeeper {
@@ -105,8 +108,18 @@ impl HomeKeeper {
             held: None,
             had: None,
             highest: 0,
+            renewed: Duration::ZERO,
+            observer: Box::new(drop),
         };
         (keeper, receiver)
+    }
+
+    /// Tells at each renewal how long ago the one before it was, or the claim: more than a quarter of
+    /// the lease when it is late. Nothing is told of a home that was lost meanwhile.
+    #[must_use]
+    pub fn observed(mut self, observer: impl Fn(Duration) + Send + 'static) -> Self {
+        self.observer = Box::new(observer);
+        self
     }
 
     /// The whole table, as each heartbeat brings it; none before the first. It stays as it was while
@@ -175,6 +188,7 @@ impl HomeKeeper {
                     && !slot.ttl_left.is_zero()
             });
             if stands {
+                (self.observer)(table.read_at.saturating_sub(self.renewed));
                 self.hold(held.home, held.incarnation, table.read_at);
                 return self.lease / BEATS_PER_LEASE;
             }
@@ -236,6 +250,7 @@ impl HomeKeeper {
             until: issued + self.lease,
         };
         self.held = Some(held);
+        self.renewed = issued;
         self.had = Some(home);
         self.highest = self.highest.max(incarnation);
         self.tell(HomeState::Held(held));

@@ -54,7 +54,7 @@ impl Proxy {
     ///
     /// # Errors
     /// When the port that was found free is taken in that very moment.
-    pub(crate) fn before(server: u16) -> Result<Self> {
+    pub fn before(server: u16) -> Result<Self> {
         let port = ports::free_port();
         let listener = || {
             let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;

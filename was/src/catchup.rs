@@ -206,7 +206,7 @@ impl<S: Source> Answering<S> {
                 parts.push(part);
                 continue;
             }
-            self.observed.catch_up_errors.inc();
+            self.observed.catch_up_failures.inc();
             tracing::warn!(%error, sessions = part.len(), "catch-up failed");
             for question in part {
                 question.answer(None, self.bound);
@@ -239,7 +239,7 @@ impl<S: Source> Answering<S> {
                 rooms: answer.rooms.into_iter().map(room).collect(),
             })),
             Err(error) => {
-                self.observed.catch_up_errors.inc();
+                self.observed.catch_up_failures.inc();
                 tracing::error!(%error, "one session's catch-up failed");
                 None
             }

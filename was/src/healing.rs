@@ -57,7 +57,7 @@ impl Healing {
             let part = (!unsure).then_some(looks % LOOKS_PER_ROUND);
             let looked = self.look(part).await;
             unsure = looked.unwrap_or_else(|error| {
-                self.observed.route_errors.inc();
+                self.observed.route_failures.inc();
                 let error = service::lifecycle::chain(&error);
                 tracing::debug!(error, "markers and routes");
                 true

@@ -11,6 +11,7 @@
 //! | [`steward`] | reads homes that nobody owns |
 //! | [`catchup`] | the one catch-up routine, its queries shared |
 //! | [`routes`], [`commands`] | into Redis, into Kafka |
+//! | `behind` | how far the readers of homes are behind, for metrics |
 //! | [`healing`] | notices routes that Redis has lost |
 //! | `gateway` | what every socket and request shares |
 //! | [`rest`] | the API under `/v1` |
@@ -22,6 +23,7 @@
 //! Absent on purpose: what a room is and who may do what in it (the classifier decides).
 
 pub mod auth;
+mod behind;
 pub mod broadcast;
 pub mod catchup;
 pub mod commands;

@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
 use protocol::{CloseCode, RejectCode};
-use service::metrics::{BATCH, Metrics, SECONDS};
+use service::metrics::{BATCH, Metrics, RENEWALS, SECONDS};
 
 /// What became of a delivery to a session (I10).
 #[derive(Debug)]
@@ -33,6 +33,12 @@ pub struct Custodies {
 /// The gateway's metrics.
 #[derive(Debug)]
 pub struct Observed {
+    /// How many homes there are.
+    pub homes: IntGauge,
+    /// The number of the home that is read as its owner; 0: none.
+    pub home: IntGauge,
+    /// From one renewal of the home's lease to the next that succeeded.
+    pub home_renew_seconds: Histogram,
     /// Open sockets.
     pub sockets: IntGauge,
     /// Greeted sessions.
@@ -82,15 +88,15 @@ pub struct Observed {
     /// Routes removed because their session was no more.
     pub routes_pruned: IntCounter,
     /// Requests to Redis about routes that failed.
-    pub route_errors: IntCounter,
+    pub route_failures: IntCounter,
     /// Sessions in one catch-up query.
     pub catch_up_sessions: Histogram,
     /// How long a catch-up query took.
     pub catch_up_seconds: Histogram,
     /// Catch-up queries that failed.
-    pub catch_up_errors: IntCounter,
+    pub catch_up_failures: IntCounter,
     /// Commits of the offset of the home, or of a stewarded one, that failed.
-    pub commit_errors: IntCounter,
+    pub commit_failures: IntCounter,
     /// Send to acknowledgement by Kafka.
     pub produce_seconds: Histogram,
     /// Requests by route and status.
@@ -140,6 +146,16 @@ impl Observed {
             steward_records: metrics.counter(
                 "was_steward_records_total",
                 "Records read from homes without an owner.",
+            ),
+            homes: metrics.gauge("switchboard_homes", "How many homes there are."),
+            home: metrics.gauge(
+                "was_home",
+                "The number of the home that is read as its owner; 0: none.",
+            ),
+            home_renew_seconds: metrics.histogram(
+                "was_home_renew_seconds",
+                "From one renewal of the home's lease to the next that succeeded.",
+                RENEWALS,
             ),
             sockets: metrics.gauge("was_sockets", "Open sockets."),
             sessions: metrics.gauge("was_sessions", "Sockets whose hello was accepted."),
@@ -211,8 +227,8 @@ impl Observed {
                 "was_routes_pruned_total",
                 "Routes removed because their session was no more.",
             ),
-            route_errors: metrics.counter(
-                "was_route_errors_total",
+            route_failures: metrics.counter(
+                "was_route_failures_total",
                 "Requests about routes that Redis failed.",
             ),
             catch_up_sessions: metrics.histogram(
@@ -225,10 +241,12 @@ impl Observed {
                 "Time of one catch-up query.",
                 SECONDS,
             ),
-            catch_up_errors: metrics
-                .counter("was_catch_up_errors_total", "Catch-up queries that failed."),
-            commit_errors: metrics.counter(
-                "was_commit_errors_total",
+            catch_up_failures: metrics.counter(
+                "was_catch_up_failures_total",
+                "Catch-up queries that failed.",
+            ),
+            commit_failures: metrics.counter(
+                "was_commit_failures_total",
                 "Commits of the offset of the home, or of a stewarded one, that failed.",
             ),
             produce_seconds: metrics.histogram(

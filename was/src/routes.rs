@@ -205,7 +205,7 @@ impl Routes {
     }
 
     fn failed(&self, error: &routing::RoutingError) {
-        self.observed.route_errors.inc();
+        self.observed.route_failures.inc();
         tracing::debug!(error = service::lifecycle::chain(error), "route");
     }
 }

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Authority;
+use crate::behind::Behind;
 use crate::broadcast::{self, Broadcast};
 use crate::catchup::catch_up;
 use crate::commands::Commands;
@@ -61,6 +62,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .start(&lifecycle, metrics.clone(), readiness);
 
     let observed = Arc::new(Observed::new(&metrics));
+    observed.homes.set(settings.home.homes.into());
     // Ends what must outlive the sockets: the home, its reader, catch-up.
     let (last, fatal) = (CancellationToken::new(), CancellationToken::new());
     // Early: the first record of a new producer is slow.
@@ -68,6 +70,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let producer = Producer::start(&settings.kafka, name, settings.command_timeout)?;
     let topics = settings.kafka.topics();
     check_homes(&settings.kafka, &topics, settings.home.homes).await?;
+    producer.measure(&metrics);
     let commands = Commands::new(
         producer.clone(),
         topics.clone(),
@@ -80,6 +83,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         .context("postgres.url")?;
     let redis = Redis::connect(&settings.redis)?;
     let registry = Arc::new(Registry::default());
+    registry.measure(&metrics, settings.queue);
     let table = RouteTable::new(&redis);
     let homes = HomeTable::new(&redis, settings.home.homes);
     let routes = Routes::new(
@@ -92,6 +96,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     );
     let markers = Markers::new(&redis);
     let (keeper, state) = HomeKeeper::new(&redis, settings.home.clone());
+    let renewals = observed.home_renew_seconds.clone();
+    let keeper = keeper.observed(move |since| renewals.observe(since.as_secs_f64()));
     let handover = Arc::new(Handover {
         routes: Tables {
             routes: table.clone(),
@@ -164,6 +170,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         stop: last.clone(),
     };
     lifecycle.spawn("healing", healing.run());
+    let behind = Behind {
+        own: consumer.clone(),
+        stewarded: stewards.consumer.clone(),
+        topic: Arc::clone(topics.receive()),
+    };
+    lifecycle.support("lag", behind.follow(&metrics));
     lifecycle.spawn("stewards", stewards.run());
     let broadcast = Broadcast {
         consumer: Consumer::start_waiting(

@@ -73,6 +73,16 @@ impl Lanes for KafkaLanes {
         Ok((marks.low, marks.high))
     }
 
+    async fn ends(&self, lanes: &[Lane]) -> Result<Vec<(Lane, i64)>, LogError> {
+        let lanes: Vec<i32> = lanes.iter().map(|lane| lane.0).collect();
+        let topic = self.topics.send();
+        let ends = self.consumer.ends(topic, &lanes, DEADLINE).await?;
+        Ok(ends
+            .into_iter()
+            .map(|(lane, end)| (Lane(lane), end))
+            .collect())
+    }
+
     async fn add(&self, source: Source, lane: Lane, start: i64) -> Result<KafkaFeed, LogError> {
         let feed = self.consumer.add(self.topic(source), lane.0, start)?;
         Ok(KafkaFeed(feed))

@@ -1,7 +1,7 @@
 //! How far a partition is done: where its next reader begins. Records are done in any order, and
 //! nothing is committed beyond the first one that is not.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -17,16 +17,18 @@ pub(super) const AHEAD: i64 = 10_000;
 struct Done {
     /// Behind the last one that was taken.
     taken: i64,
-    open: BTreeSet<i64>,
+    /// Offsets, each with its record's time.
+    open: BTreeMap<i64, i64>,
 }
 
 impl Done {
     fn next(&self) -> i64 {
-        self.open.first().copied().unwrap_or(self.taken)
+        let first = self.open.first_key_value();
+        first.map_or(self.taken, |(offset, _)| *offset)
     }
 
-    fn take(&mut self, offset: i64) {
-        self.open.insert(offset);
+    fn take(&mut self, offset: i64, at: i64) {
+        self.open.insert(offset, at);
         self.taken = offset + 1;
     }
 }
@@ -53,15 +55,20 @@ impl Partition {
             under_way: TaskTracker::new(),
             done: Mutex::new(Done {
                 taken: start,
-                open: BTreeSet::new(),
+                open: BTreeMap::new(),
             }),
             moved: Notify::new(),
         }
     }
 
-    /// A record is taken. Offsets only rise.
-    pub(super) fn take(&self, offset: i64) {
-        self.with(|done| done.take(offset));
+    /// A record is taken, which was made at that time (ms since 1970). Offsets only rise.
+    pub(super) fn take(&self, offset: i64, at: i64) {
+        self.with(|done| done.take(offset, at));
+    }
+
+    /// When the oldest record that is taken and not done was made; none when all are.
+    pub(super) fn oldest(&self) -> Option<i64> {
+        self.with(|done| done.open.values().min().copied())
     }
 
     /// A record is done, whatever became of it.
@@ -95,6 +102,8 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
@@ -106,7 +115,7 @@ mod tests {
         assert_eq!(partition.next(), 5);
         // 6 was deleted, or never was.
         for offset in [5, 7, 8] {
-            partition.take(offset);
+            partition.take(offset, 0);
         }
         partition.end(7);
         assert_eq!(partition.next(), 5);
@@ -122,7 +131,7 @@ mod tests {
         let partition = Partition::new(0, 0);
         for offset in 0..AHEAD {
             assert!(partition.in_reach().now_or_never().is_some(), "{offset}");
-            partition.take(offset);
+            partition.take(offset, 0);
         }
         partition.end(1);
         assert!(partition.in_reach().now_or_never().is_none());
@@ -135,7 +144,7 @@ mod tests {
         #[test]
         fn the_next_one_is_the_lowest_open_one(order in Just((0..20_i64).collect::<Vec<_>>()).prop_shuffle()) {
             let partition = Partition::new(0, 0);
-            (0..20).for_each(|offset| partition.take(offset));
+            (0..20).for_each(|offset| partition.take(offset, 0));
             let mut open: BTreeSet<i64> = (0..20).collect();
             for offset in order {
                 partition.end(offset);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
-use service::metrics::{Metrics, SECONDS};
+use service::metrics::{Metrics, RENEWALS, SECONDS};
 
 use super::verdict::{To, Verdict};
 
@@ -21,6 +21,12 @@ const OUTCOMES: &[&str] = &[
 /// Its metrics.
 #[derive(Debug, Clone)]
 pub struct PushMetrics {
+    /// Where they are, for what is measured elsewhere.
+    pub(super) all: Metrics,
+    /// How many homes there are.
+    pub(super) homes: IntGauge,
+    /// From one renewal of the partitions' leases to the next that succeeded.
+    pub(super) renew_seconds: Histogram,
     records: IntCounterVec,
     requests: IntCounterVec,
     request_seconds: Histogram,
@@ -56,6 +62,13 @@ impl PushMetrics {
             }
         }
         Self {
+            all: metrics.clone(),
+            homes: metrics.gauge("switchboard_homes", "How many homes there are."),
+            renew_seconds: metrics.histogram(
+                "push_partition_renew_seconds",
+                "From one renewal of the partitions' leases to the next that succeeded.",
+                RENEWALS,
+            ),
             records: metrics.counters(
                 "push_records_total",
                 "Records of chat-push by their one outcome.",
@@ -120,5 +133,31 @@ impl PushMetrics {
     /// The requests to `webhook` or `fcm` that were judged so.
     pub fn requests(&self, to: &str, verdict: &str) -> u64 {
         self.requests.with_label_values(&[to, verdict]).get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use service::clock::Clock;
+
+    use super::*;
+    use crate::push::oldest::Oldest;
+
+    #[test]
+    fn every_metric_is_documented() {
+        let metrics = Metrics::new();
+        PushMetrics::new(&metrics);
+        Oldest::new(&metrics, Clock::system());
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let names = metrics.names();
+        assert!(names.len() > 10, "{names:?}");
+        for name in names {
+            let documented = [format!("`{name}`"), format!("`{name}{{")];
+            assert!(
+                documented.iter().any(|one| text.contains(one)),
+                "{name} is not in {path}"
+            );
+        }
     }
 }

@@ -41,6 +41,8 @@ pub(super) struct Owner<R, P> {
     highest: i64,
     until: watch::Sender<Instant>,
     tenures: JoinSet<i32>,
+    /// When partitions were renewed last, if any were held since.
+    renewed: Option<Instant>,
 }
 
 impl<R: Routes, P: Publish> Owner<R, P> {
@@ -60,6 +62,7 @@ impl<R: Routes, P: Publish> Owner<R, P> {
             highest: 0,
             until: watch::Sender::new(Instant::now()),
             tenures: JoinSet::new(),
+            renewed: None,
         }
     }
 
@@ -124,6 +127,15 @@ impl<R: Routes, P: Publish> Owner<R, P> {
             }
         };
         self.until.send_replace(asked + LEASE);
+        let before = self.renewed.take();
+        // Without partitions nothing was renewed, and nothing is late.
+        if !held.is_empty() {
+            if let Some(before) = before {
+                let since = asked.saturating_duration_since(before).as_secs_f64();
+                ground.shared.metrics.renew_seconds.observe(since);
+            }
+            self.renewed = Some(asked);
+        }
         self.drop_lost(&table);
         if !stopping {
             let me = Me {

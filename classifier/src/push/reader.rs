@@ -144,7 +144,7 @@ impl<F: ReadFeed, R: Routes, P: Publish> Reader<'_, F, R, P> {
     async fn hand_on(&mut self, records: Vec<Incoming>) -> Result<(), Stopped> {
         let mut pushes = std::mem::take(&mut self.unknown);
         for raw in records {
-            self.partition.take(raw.offset);
+            self.partition.take(raw.offset, raw.timestamp_ms);
             match PushRecord::decode(raw.key.as_deref(), raw.payload.as_deref()) {
                 Some(record) => pushes.push(Push { record, raw }),
                 None => {

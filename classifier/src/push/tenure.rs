@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::done::Partition;
+use super::oldest::Oldest;
 use super::reader::Reader;
 use super::shared::Shared;
 use super::told::Item;
@@ -34,6 +35,8 @@ pub(super) struct Ground<R, P> {
     pub(super) homes: i32,
     pub(super) shared: Arc<Shared<P>>,
     pub(super) clock: Clock,
+    /// Told of every partition that is read.
+    pub(super) oldest: Oldest,
     /// From a record's time to the last look.
     pub(super) wait: Duration,
 }
@@ -65,8 +68,9 @@ impl<R: Routes, P: Publish> Tenure<R, P> {
             opened = self.open() => opened,
         };
         if let Some((feed, start)) = opened {
-            self.hold(feed, Arc::new(Partition::new(self.number, start)))
-                .await;
+            let partition = Arc::new(Partition::new(self.number, start));
+            self.ground.oldest.watch(&partition);
+            self.hold(feed, partition).await;
         }
         if lost.is_cancelled() {
             return;

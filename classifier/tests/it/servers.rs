@@ -2,6 +2,7 @@
 
 mod bench;
 mod gateways;
+mod measured;
 mod operator;
 
 use std::time::Duration;

@@ -232,7 +232,7 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
     }
 
     fn failed(&self, error: &routing::RoutingError) {
-        self.observed.route_errors.inc();
+        self.observed.route_failures.inc();
         let error = service::lifecycle::chain(error);
         tracing::debug!(error, "routes of orphans");
     }

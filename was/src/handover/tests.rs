@@ -105,7 +105,7 @@ async fn i8_without_redis_all_is_pushed_with_a_check() {
         assert_eq!(handed, Handed { on: 0, pushed: 1 });
         assert_eq!(handover.sent(), [Sent::Push(1, 5)]);
     }
-    assert_eq!(handover.observed.route_errors.get(), 2);
+    assert_eq!(handover.observed.route_failures.get(), 2);
 }
 
 /// I8: a batch of which something was not acknowledged is not done; it is handed on again by a new

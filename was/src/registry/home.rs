@@ -142,7 +142,10 @@ impl HomeTask {
                             () = self.stop.cancelled() => break,
                         };
                         match served {
-                            Ok(served) => current = Some(served),
+                            Ok(served) => {
+                                self.observed.home.set(held.home.0.into());
+                                current = Some(served);
+                            }
                             Err(reason) => {
                                 self.condition.miss(reason);
                                 tokio::select! {
@@ -177,6 +180,7 @@ impl HomeTask {
             }
         }
         self.serving.set(None);
+        self.observed.home.set(0);
         if let Some(served) = current {
             served.stop.cancel();
             // What the last sessions left, and the last commit.
@@ -189,6 +193,7 @@ impl HomeTask {
     fn leave(&self, served: Option<Served>) {
         if let Some(served) = served {
             self.serving.set(None);
+            self.observed.home.set(0);
             served.stop.cancel();
         }
     }

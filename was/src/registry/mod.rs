@@ -3,6 +3,7 @@
 mod confirmations;
 mod home;
 mod keeping;
+mod queues;
 mod reader;
 
 use std::collections::HashMap;

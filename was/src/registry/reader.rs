@@ -131,7 +131,7 @@ impl<F: ReadFeed> Reader<F> {
             }
         };
         if tokio::time::timeout(COMMIT_WITHIN, last).await.is_err() {
-            self.observed.commit_errors.inc();
+            self.observed.commit_failures.inc();
             tracing::warn!("the home's last offset was not committed in time");
         }
     }
@@ -154,7 +154,7 @@ impl<F: ReadFeed> Reader<F> {
         async move {
             done.await
                 .inspect_err(|error| {
-                    observed.commit_errors.inc();
+                    observed.commit_failures.inc();
                     tracing::warn!(%error, "the home's offset was not committed");
                 })
                 .ok()

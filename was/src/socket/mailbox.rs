@@ -192,6 +192,16 @@ impl Mailbox {
         Pushed::Queued
     }
 
+    /// The frames that wait and count, and their bytes.
+    pub fn waits(&self) -> (usize, usize) {
+        let waiting = self.lock();
+        match waiting.gone || waiting.ended.is_some() {
+            // They will not leave any more: nothing waits.
+            true => (0, 0),
+            false => (waiting.frames, waiting.bytes),
+        }
+    }
+
     /// Takes all that waits, or why the session ends.
     pub fn take(&self) -> Result<VecDeque<Item>, CloseCode> {
         let mut waiting = self.lock();

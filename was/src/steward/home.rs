@@ -73,7 +73,7 @@ impl<F: ReadFeed, R: Whereabouts, P: Publish> Reader<F, R, P> {
         }
         let last = self.commit(&custody, &mut committed);
         if tokio::time::timeout(COMMIT_WITHIN, last).await.is_err() {
-            self.observed.commit_errors.inc();
+            self.observed.commit_failures.inc();
             tracing::warn!("a stewarded home's last offset was not committed in time");
         }
         Ok(())
@@ -143,7 +143,7 @@ impl<F: ReadFeed, R: Whereabouts, P: Publish> Reader<F, R, P> {
         match (self.commit)(offset).await {
             Ok(()) => *committed = next,
             Err(error) => {
-                self.observed.commit_errors.inc();
+                self.observed.commit_failures.inc();
                 tracing::warn!(%error, "a stewarded home's offset was not committed");
             }
         }

@@ -179,17 +179,15 @@ impl Gateway {
         socket
     }
 
+    /// All metrics, as Prometheus gets them.
+    pub(crate) async fn metrics(&self) -> String {
+        let page = self.http.get(self.admin_url("/metrics")).send().await;
+        page.unwrap().text().await.unwrap()
+    }
+
     /// A metric's value.
     pub(crate) async fn metric(&self, line: &str) -> i64 {
-        let text = self
-            .http
-            .get(self.admin_url("/metrics"))
-            .send()
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
+        let text = self.metrics().await;
         let value = text
             .lines()
             .find_map(|l| l.strip_prefix(line)?.trim().parse().ok());

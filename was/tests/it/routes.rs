@@ -167,7 +167,7 @@ async fn a_removal_that_failed_is_tried_again() {
     let (routes, leaving) = (far.routes.clone(), gone.clone());
     let removal = tokio::spawn(async move { routes.remove(&leaving).await });
     until("a removal failed", || async {
-        let failed = far.observed.route_errors.get();
+        let failed = far.observed.route_failures.get();
         if failed > 0 {
             Ok(())
         } else {

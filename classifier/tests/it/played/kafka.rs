@@ -172,6 +172,15 @@ impl Lanes for Kafka {
         Ok((0, i64::try_from(length).unwrap()))
     }
 
+    async fn ends(&self, lanes: &[Lane]) -> Result<Vec<(Lane, i64)>, LogError> {
+        let logs = self.logs();
+        let ends = lanes.iter().map(|lane| {
+            let log = logs.lanes.get(&(Source::Commands, *lane));
+            (*lane, i64::try_from(log.map_or(0, Vec::len)).unwrap())
+        });
+        Ok(ends.collect())
+    }
+
     async fn add(&self, source: Source, lane: Lane, start: i64) -> Result<PlayedFeed, LogError> {
         Ok(PlayedFeed {
             kafka: self.clone(),

@@ -43,6 +43,31 @@ async fn a_fence_stops_one_lane_and_no_other() {
     assert_eq!(stage.delivered(stolen, 2), [1, 2]);
 }
 
+/// What was accepted and is not routed yet is told of each lane: also of what is stored already.
+#[tokio::test]
+async fn lanes_tell_how_far_they_are_behind() {
+    let mut stage = Stage::new();
+    let room = room_in(0, 0);
+    stage.produce(&command(room, 1, group(&[2])));
+    stage.start();
+    let behind = |lanes: [i64; 2]| {
+        let told = stage.metrics().behind.figures();
+        told == [(0, lanes[0]), (1, lanes[1])]
+    };
+    stage.until("nothing behind", || behind([0, 0])).await;
+    stage.kafka.lose_sends(usize::MAX);
+    for _ in 0..3 {
+        stage.produce(&command(room, 1, say("held up")));
+    }
+    stage
+        .until("all that is stored", || stage.stored(room).len() == 4)
+        .await;
+    stage.until("three behind", || behind([3, 0])).await;
+    stage.kafka.lose_sends(0);
+    stage.until("nothing behind", || behind([0, 0])).await;
+    stage.stop().await;
+}
+
 /// Somebody has written under this process's own claim (Postgres came back without its last commits,
 /// or with more): the renewal sees another `applied`, the states are dropped.
 #[tokio::test]

@@ -108,11 +108,21 @@ impl Drop for Bench {
 impl Bench {
     pub(super) async fn start(classifiers: usize) -> Self {
         let space = Stack::shared().await.unwrap().space().await.unwrap();
+        Self::start_in(space, classifiers, Vec::new()).await
+    }
+
+    /// With these settings besides.
+    pub(super) async fn start_in(
+        space: Space,
+        classifiers: usize,
+        env: Vec<(String, String)>,
+    ) -> Self {
         let options = ClusterOptions {
             was: 0,
             classifiers,
             lanes: LANES,
             homes: HOMES,
+            env,
             ..ClusterOptions::default()
         };
         let redis = settings(&space).redis;
