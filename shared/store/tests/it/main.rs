@@ -12,6 +12,7 @@ mod devices;
 mod edits;
 mod fence;
 mod find;
+mod keys;
 mod lanes;
 mod lost_answer;
 mod notices;
