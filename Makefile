@@ -68,7 +68,7 @@ LOAD     ?= kind load docker-image "$$IMAGE"
 
 test-kubernetes: build ## Tries the chart on the cluster that KUBECONFIG names, some 15 minutes (IMAGE=, LOAD=, FLAGS=)
 	@PATH="$(abspath $(TARGET))/tools:$$PATH" $(TARGET)/debug/loadtest kubernetes \
-	  --image '$(IMAGE)' --next-tag '$(NEXT_TAG)' --load '$(LOAD)' $(FLAGS)
+	  --image '$(IMAGE)' --next-tag '$(NEXT_TAG)' $(if $(LOAD),--load '$(LOAD)') $(FLAGS)
 
 # A quiet machine, please: everything shares its processors with what is measured.
 bench: install ## Repeats the measurements of docs/performance.md (some ten minutes)
