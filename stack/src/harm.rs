@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use service::kafka::{Consumer, KafkaSettings, Outgoing, Producer};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     time::timeout,
 };
@@ -13,6 +13,7 @@ use tokio::{
 use crate::{
     cluster::Service,
     error::{Doing, Error, Result},
+    inline::{line, refused},
     space::Space,
     stack::Stack,
 };
@@ -25,12 +26,11 @@ impl Stack {
     ///
     /// # Errors
     /// When it does not answer, or not with `OK`.
+    ///
+    /// # Panics
+    /// When another process started the servers.
     pub async fn flush_redis(&self) -> Result<()> {
-        let answer = redis(&self.addresses().redis_url, "FLUSHALL").await?;
-        if answer == "+OK" {
-            return Ok(());
-        }
-        Err(refused("FLUSHALL", answer))
+        self.redis_servers().flush().await
     }
 
     /// Ends every connection to Redis that hears what is published, of all spaces; says how many.
@@ -39,11 +39,14 @@ impl Stack {
     /// When Redis does not answer, or not with a number.
     pub async fn end_subscribers(&self) -> Result<u64> {
         let command = "CLIENT KILL TYPE pubsub";
-        let answer = redis(&self.addresses().redis_url, command).await?;
-        let count = answer
-            .strip_prefix(':')
-            .and_then(|count| count.parse().ok());
-        count.ok_or_else(|| refused(command, answer))
+        let mut ended = 0;
+        for port in &self.addresses().redis_ports {
+            let answer = line(*port, command).await?;
+            let count = answer.strip_prefix(':');
+            let count: Option<u64> = count.and_then(|count| count.parse().ok());
+            ended += count.ok_or_else(|| refused(command, answer))?;
+        }
+        Ok(ended)
     }
 }
 
@@ -54,11 +57,18 @@ impl Space {
     /// When Redis does not answer, or not with a number.
     pub async fn delete_key(&self, key: &str) -> Result<bool> {
         let command = format!("DEL {}{key}", self.key_prefix());
-        match redis(self.redis_url(), &command).await?.as_str() {
-            ":0" => Ok(false),
-            ":1" => Ok(true),
-            answer => Err(refused(&command, answer.to_owned())),
+        let mut last = "nobody was asked".to_owned();
+        for port in &self.addresses().redis_ports {
+            last = line(*port, &command).await?;
+            match last.as_str() {
+                ":0" => return Ok(false),
+                ":1" => return Ok(true),
+                // It is another's.
+                answer if answer.starts_with("-MOVED") || answer.starts_with("-READONLY") => {}
+                _ => break,
+            }
         }
+        Err(refused(&command, last))
     }
 
     /// Puts `each` records that can't be decoded into every one of the first `lanes` lanes; returns how many that are.
@@ -135,34 +145,10 @@ fn sum(page: &str, name: &str) -> f64 {
         .sum()
 }
 
-/// An inline command and the first line of its answer.
-async fn redis(url: &str, command: &str) -> Result<String> {
-    let address = url.trim_start_matches("redis://");
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream
-            .write_all(format!("{command}\r\n").as_bytes())
-            .await?;
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).await?;
-        Ok(answer.trim_end().to_owned())
-    };
-    in_time(exchange)
-        .await
-        .doing(|| format!("ask Redis for {command}"))
-}
-
 async fn in_time<T>(work: impl Future<Output = std::io::Result<T>>) -> std::io::Result<T> {
     timeout(PATIENCE, work)
         .await
         .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
-}
-
-fn refused(command: &str, answer: String) -> Error {
-    Error::Io {
-        what: format!("make Redis do {command}"),
-        source: std::io::Error::other(answer),
-    }
 }
 
 fn failed<E: std::error::Error + Send + Sync + 'static>(

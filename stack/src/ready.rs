@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::servers::redis::MASTER;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -17,6 +18,10 @@ pub(crate) enum Probe {
     Postgres { port: u16 },
     /// Redis's PING.
     Redis { port: u16 },
+    /// `CLUSTER INFO`, answered with the state "ok".
+    RedisCluster { port: u16 },
+    /// A sentinel that knows a live primary, its replica and so many other sentinels.
+    Sentinel { port: u16, others: usize },
     /// `GET /readyz` answered with 200.
     Readyz { port: u16 },
 }
@@ -36,6 +41,8 @@ impl Probe {
             Self::Kafka { port, brokers } => kafka(port, brokers).await,
             Self::Postgres { port } => postgres(port).await,
             Self::Redis { port } => redis(port).await,
+            Self::RedisCluster { port } => redis_cluster(port).await,
+            Self::Sentinel { port, others } => sentinel(port, others).await,
             Self::Readyz { port } => readyz(port).await,
         }
     }
@@ -89,6 +96,58 @@ async fn redis(port: u16) -> std::io::Result<Result<(), String>> {
     } else {
         Err(String::from_utf8_lossy(&answer).into_owned())
     })
+}
+
+/// An inline command, and what comes until it ends with an empty line or `end`.
+async fn until(port: u16, command: &str, end: &str) -> std::io::Result<String> {
+    let mut stream = connect(port).await?;
+    stream
+        .write_all(format!("{command}\r\n").as_bytes())
+        .await?;
+    let (mut answer, mut part) = (String::new(), [0; 4096]);
+    while !answer.contains(end) && !answer.starts_with('-') {
+        let read = stream.read(&mut part).await?;
+        if read == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        answer += &String::from_utf8_lossy(&part[..read]);
+    }
+    Ok(answer)
+}
+
+async fn redis_cluster(port: u16) -> std::io::Result<Result<(), String>> {
+    let answer = until(port, "CLUSTER INFO", "cluster_my_epoch").await?;
+    let state = answer
+        .lines()
+        .find(|line| line.starts_with("cluster_state"));
+    Ok(match state {
+        Some("cluster_state:ok") => Ok(()),
+        state => Err(state.unwrap_or(&answer).to_owned()),
+    })
+}
+
+/// Names and values by turns, each in two lines: its length, and itself.
+async fn sentinel(port: u16, others: usize) -> std::io::Result<Result<(), String>> {
+    let command = format!("SENTINEL MASTER {MASTER}");
+    // The last of all.
+    let answer = until(port, &command, "parallel-syncs\r\n").await?;
+    let lines: Vec<&str> = answer.lines().collect();
+    let fact = |name: &str| {
+        let at = lines.iter().position(|line| *line == name)?;
+        lines.get(at + 2).copied()
+    };
+    let others = others.to_string();
+    for (name, expected) in [
+        ("flags", "master"),
+        ("num-slaves", "1"),
+        ("num-other-sentinels", others.as_str()),
+    ] {
+        if fact(name) != Some(expected) {
+            let found = fact(name).unwrap_or(&answer);
+            return Ok(Err(format!("{name} is {found}, not {expected}")));
+        }
+    }
+    Ok(Ok(()))
 }
 
 async fn readyz(port: u16) -> std::io::Result<Result<(), String>> {

@@ -12,6 +12,7 @@ use store::{StoreSettings, TlsMode};
 use crate::{
     certificates::Certificates,
     error::{Doing, Error, Result},
+    servers::redis::{MASTER, RedisKind},
     stack::{Addresses, Stack},
 };
 
@@ -139,6 +140,22 @@ impl Space {
         &self.addresses.redis_url
     }
 
+    /// Redis over TLS, as environment variables; they stand above those of [`env`](Self::env).
+    ///
+    /// # Panics
+    /// When it is a cluster, or has sentinels.
+    #[must_use]
+    pub fn guarded_redis_env(&self) -> Vec<(String, String)> {
+        let url = self.addresses.redis_tls_url.clone();
+        let ca_file = Certificates::of(&self.addresses.dir).ca();
+        [
+            ("SWITCHBOARD_REDIS_URL", url.expect("there is one Redis")),
+            ("SWITCHBOARD_REDIS_CA_FILE", ca_file.display().to_string()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .into()
+    }
+
     /// `redis.key_prefix`.
     #[must_use]
     pub fn key_prefix(&self) -> String {
@@ -160,6 +177,11 @@ impl Space {
     /// The settings that lead a service here, as environment variables.
     #[must_use]
     pub fn env(&self) -> Vec<(String, String)> {
+        let redis = match self.addresses.redis {
+            RedisKind::One => None,
+            RedisKind::Cluster => Some(("SWITCHBOARD_REDIS_CLUSTER", "true".to_owned())),
+            RedisKind::Sentinel => Some(("SWITCHBOARD_REDIS_SENTINEL_MASTER", MASTER.to_owned())),
+        };
         [
             ("SWITCHBOARD_KAFKA_BROKERS", self.kafka_brokers().to_owned()),
             ("SWITCHBOARD_KAFKA_TOPIC_PREFIX", self.topic_prefix()),
@@ -167,8 +189,10 @@ impl Space {
             ("SWITCHBOARD_REDIS_URL", self.redis_url().to_owned()),
             ("SWITCHBOARD_REDIS_KEY_PREFIX", self.key_prefix()),
         ]
+        .into_iter()
+        .chain(redis)
         .map(|(key, value)| (key.to_owned(), value))
-        .into()
+        .collect()
     }
 }
 

@@ -18,7 +18,10 @@ use crate::{
     install, ports,
     progress::say,
     server::Server,
-    servers::{kafka, postgres, redis},
+    servers::{
+        kafka, postgres,
+        redis::{self, RedisKind, RedisServers},
+    },
     space::Space,
 };
 
@@ -39,6 +42,8 @@ pub struct Options {
     pub optimize: bool,
     /// Whether Postgres speaks TLS as well, and has a user who must: see [`Space::guarded_postgres`].
     pub guarded_postgres: bool,
+    /// As what Redis stands there. Cables lead to one server only.
+    pub redis: RedisKind,
 }
 
 impl Options {
@@ -60,6 +65,7 @@ impl Default for Options {
             cables: 0,
             optimize: false,
             guarded_postgres: false,
+            redis: RedisKind::One,
         }
     }
 }
@@ -75,8 +81,14 @@ pub struct Addresses {
     pub postgres_url: String,
     /// The same as a user who is let in over TLS only, if there is one.
     pub guarded_postgres_url: Option<String>,
-    /// `redis://host:port`.
+    /// `redis.url`: the server, the nodes of the cluster, or the sentinels.
     pub redis_url: String,
+    /// The same over TLS, where there is one server.
+    pub redis_tls_url: Option<String>,
+    /// As what it stands there.
+    pub redis: RedisKind,
+    /// Where those listen that have keys.
+    pub redis_ports: Vec<u16>,
     /// The folder for data and logs.
     pub dir: PathBuf,
 }
@@ -93,7 +105,7 @@ pub struct Stack {
 struct Own {
     kafka: Vec<Server>,
     postgres: Server,
-    redis: Server,
+    redis: RedisServers,
     cables: Vec<Cable>,
     // The order matters: the servers above end before their folder goes.
     folder: RemovedAtEnd,
@@ -269,12 +281,21 @@ impl Stack {
         &self.own().postgres
     }
 
-    /// The Redis server.
+    /// The Redis server; of a cluster the node with the table of homes, with sentinels the primary of the beginning.
     ///
     /// # Panics
     /// When another process started the servers.
     #[must_use]
     pub fn redis(&self) -> &Server {
+        &self.own().redis.all()[0]
+    }
+
+    /// All of Redis: [`Stack::redis`] is the first of it.
+    ///
+    /// # Panics
+    /// When another process started the servers.
+    #[must_use]
+    pub fn redis_servers(&self) -> &RedisServers {
         &self.own().redis
     }
 
@@ -296,7 +317,9 @@ impl Stack {
 
 impl Own {
     fn servers(&self) -> Vec<&Server> {
-        let mut all = vec![&self.redis, &self.postgres];
+        let redis = self.redis.all().iter().chain(self.redis.sentinels());
+        let mut all: Vec<&Server> = redis.collect();
+        all.push(&self.postgres);
         all.extend(&self.kafka);
         all
     }
@@ -332,11 +355,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     if let Some(elsewhere) = &postgres.elsewhere {
         folder.adopt(elsewhere)?;
     }
-    let redis = redis::start(&installed, &dir, redis_port)?;
-    let brokers: Vec<String> = ports
-        .iter()
-        .map(|ports| format!("127.0.0.1:{}", ports.clients))
-        .collect();
+    let redis = redis::start(options.redis, &installed, &dir, redis_port, &certificates)?;
     let addresses = Addresses {
         kafka_brokers: brokers.join(","),
         brokers: options.brokers,
@@ -344,7 +363,10 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         guarded_postgres_url: options
             .guarded_postgres
             .then(|| postgres::guarded_url(postgres_port)),
-        redis_url: format!("redis://127.0.0.1:{redis_port}"),
+        redis_url: redis.url().to_owned(),
+        redis_tls_url: redis.tls_url().map(str::to_owned),
+        redis: options.redis,
+        redis_ports: redis.ports.clone(),
         dir,
     };
     let own = Own {
