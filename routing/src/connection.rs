@@ -1,53 +1,21 @@
-//! The connections to Redis that a process shares: one for its lease, one for everything else.
+//! Redis as the rest of this crate sees it: keys in a name space, scripts where their key is.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
-use redis::io::tcp::TcpSettings;
-use redis::{FromRedisValue, IntoConnectionInfo, Pipeline, Script, ToRedisArgs};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use redis::aio::PubSub;
+use redis::{FromRedisValue, Script, ToRedisArgs};
 
-/// An answer that takes longer is given up. A script may have run all the same, so every script is
-/// safe to repeat.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+use crate::observe::{Observer, RequestObserver};
+use crate::place::Place;
+use crate::server::Server;
+use crate::servers::Servers;
+use crate::settings::{RedisSettings, unusable};
 
 /// A peer that acknowledges nothing for so long is gone. Without it a half-open connection would be
 /// used for the quarter of an hour that TCP goes on resending.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
-
-/// Pipelines sent and not answered yet. One is read while the next is written; more would only queue
-/// on the connection, where their time limits already run and the renewal of a lease is behind them.
-const PIPELINES_UNDER_WAY: usize = 2;
-
-/// Scripts sent and not answered yet, beside those of leases. A crowd that comes or goes at once
-/// waits here, where no time limit of the connection runs yet.
-const SCRIPTS_UNDER_WAY: usize = 64;
-
-/// How long a script may wait for its turn. Tens of thousands are through in that time, unless Redis
-/// hangs; then those who wait are to hear of it.
-const TURN_WITHIN: Duration = Duration::from_secs(10);
-
-/// Where Redis is, and the name space in it.
-#[derive(Clone)]
-pub struct RedisSettings {
-    /// `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS. May hold a password.
-    pub url: String,
-    /// Before every key, so that several installations share a server. Without braces: they would
-    /// take the place of the keys' own hash tags.
-    pub key_prefix: String,
-}
-
-// The URL may hold a password.
-impl fmt::Debug for RedisSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisSettings")
-            .field("key_prefix", &self.key_prefix)
-            .finish_non_exhaustive()
-    }
-}
+pub(crate) const UNACKNOWLEDGED: Duration = Duration::from_secs(3);
 
 /// Why something about homes or routes could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -78,39 +46,16 @@ pub enum RoutingError {
         /// What was wanted.
         operation: &'static str,
     },
-}
-
-impl RedisSettings {
-    /// Whether they can ever work, without asking Redis.
-    ///
-    /// # Errors
-    /// [`RoutingError::Settings`], with the setting and what is wrong with it.
-    pub fn check(&self) -> Result<(), RoutingError> {
-        self.client().map(drop)
-    }
-
-    fn client(&self) -> Result<redis::Client, RoutingError> {
-        if self.key_prefix.contains(['{', '}']) {
-            return Err(RoutingError::Settings {
-                setting: "redis.key_prefix",
-                reason: "it must not contain braces".to_owned(),
-            });
-        }
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_user_timeout(UNACKNOWLEDGED);
-        let info = self.url.as_str().into_connection_info();
-        let info = info.map_err(|_| unusable())?.set_tcp_settings(tcp);
-        redis::Client::open(info).map_err(|_| unusable())
-    }
-}
-
-/// The message of the client's own error could repeat the URL, and with it the password.
-fn unusable() -> RoutingError {
-    RoutingError::Settings {
-        setting: "redis.url",
-        reason: "it is not of the form redis://host:port".to_owned(),
-    }
+    /// Another server has taken the place of the one that answered: whether it knows of what was done
+    /// can't be told.
+    #[error("another Redis has taken the place of the one that was to {operation}")]
+    Replaced {
+        /// What was wanted.
+        operation: &'static str,
+    },
+    /// The user has routes of as many devices as one may have; nothing was written.
+    #[error("the user has as many routes as one may have")]
+    Full,
 }
 
 impl RoutingError {
@@ -123,6 +68,8 @@ impl RoutingError {
             Self::Redis { .. } => "refused",
             Self::Away => "away",
             Self::Crowded { .. } => "crowded",
+            Self::Replaced { .. } => "replaced",
+            Self::Full => "full",
         }
     }
 
@@ -132,61 +79,54 @@ impl RoutingError {
     }
 }
 
-/// Two connections to Redis, and further ones on request: cheap to clone, shared by all, with many requests under way at once.
-/// Leases have one to themselves: the longest queue of anything else must not cost a home.
-///
-/// Each connects with its first request and again after each loss. While Redis is away every request
-/// fails at once; how to wait between attempts is the caller's to say.
+/// What is for one server.
+type Part<I> = (Arc<Server>, Vec<I>);
+
+/// Redis: cheap to clone, shared by all, with many requests under way at once.
 #[derive(Clone)]
 pub struct Redis {
-    client: redis::Client,
-    connection: ConnectionManager,
-    leases: ConnectionManager,
-    key_prefix: String,
-    pipelines: Arc<Semaphore>,
-    scripts: Arc<Semaphore>,
+    servers: Arc<Servers>,
+    key_prefix: Arc<str>,
 }
 
 impl Redis {
     /// Makes the connections ready to be used; fails only if the settings can't ever work. Must be
     /// called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`RoutingError::Settings`].
     pub fn connect(settings: &RedisSettings) -> Result<Self, RoutingError> {
-        let client = settings.client()?;
-        // No retries inside: all requests would wait behind them, and a caller that holds a lease
-        // must know at once. A failed attempt is made again by the next request.
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_connection_timeout(Some(CONNECT_TIMEOUT));
-        let connect = || {
-            ConnectionManager::new_lazy_with_config(client.clone(), config.clone())
-                .map_err(|_| unusable())
-        };
+        Self::start(settings, None)
+    }
+
+    /// As [`Redis::connect`], with somebody who is told of every request.
+    ///
+    /// # Errors
+    /// [`RoutingError::Settings`].
+    pub fn connect_observed(
+        settings: &RedisSettings,
+        observer: Arc<dyn RequestObserver>,
+    ) -> Result<Self, RoutingError> {
+        Self::start(settings, Some(observer))
+    }
+
+    fn start(settings: &RedisSettings, observer: Observer) -> Result<Self, RoutingError> {
+        let mut known = settings.understood()?;
+        known.way.observer = observer;
+        let servers = Servers::start(known).map_err(|_| unusable())?;
         Ok(Self {
-            connection: connect()?,
-            leases: connect()?,
-            client,
-            key_prefix: settings.key_prefix.clone(),
-            pipelines: Arc::new(Semaphore::new(PIPELINES_UNDER_WAY)),
-            scripts: Arc::new(Semaphore::new(SCRIPTS_UNDER_WAY)),
+            servers,
+            key_prefix: settings.key_prefix.as_str().into(),
         })
     }
 
-    /// Whether Redis answers.
-    pub async fn ping(&self) -> Result<(), RoutingError> {
-        let mut connection = self.connection.clone();
-        redis::cmd("PING")
-            .exec_async(&mut connection)
-            .await
-            .map_err(|source| RoutingError::Redis {
-                operation: "answer a ping",
-                source,
-            })
-    }
-
-    /// A connection for hearing what is published: such a one can do nothing else.
+    /// A connection for hearing what is published, to whichever server: in a cluster each hears of
+    /// what is published on any.
     pub(crate) async fn line(&self) -> Result<PubSub, redis::RedisError> {
-        self.client.get_async_pubsub().await
+        match self.servers.any() {
+            Some(server) => server.line().await,
+            None => Err(std::io::Error::from(std::io::ErrorKind::NotConnected).into()),
+        }
     }
 
     /// A key inside this installation's name space.
@@ -194,17 +134,18 @@ impl Redis {
         format!("{}{name}", self.key_prefix)
     }
 
-    /// Runs one script in its turn; it sees the keys of one hash tag only.
+    /// Runs one script on a key of `place`, in its turn.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
         operation: &'static str,
         script: &Script,
-        key: &str,
+        (place, key): (Place, &str),
         args: impl ToRedisArgs,
     ) -> Result<T, RoutingError> {
-        let turn = tokio::time::timeout(TURN_WITHIN, self.scripts.acquire()).await;
-        let _turn = turn.map_err(|_elapsed| RoutingError::Crowded { operation })?;
-        invoke(&self.connection, operation, script, key, args).await
+        let server = self.servers.found(place).await?;
+        let answer = server.run(operation, script, key, args).await?;
+        self.confirm(operation, place, &server)?;
+        Ok(answer)
     }
 
     /// Runs one script of a lease: at once, whatever else waits.
@@ -212,53 +153,54 @@ impl Redis {
         &self,
         operation: &'static str,
         script: &Script,
-        key: &str,
+        (place, key): (Place, &str),
         args: impl ToRedisArgs,
     ) -> Result<T, RoutingError> {
-        invoke(&self.leases, operation, script, key, args).await
+        let server = self.servers.found(place).await?;
+        let answer = server.run_for_lease(operation, script, key, args).await?;
+        self.confirm(operation, place, &server)?;
+        Ok(answer)
     }
 
-    /// Waits until a pipeline may be sent, in the order of asking.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
-        Turn {
-            connection: self.connection.clone(),
-            // An error would mean that the semaphore was closed, which nobody does.
-            _permit: self.pipelines.acquire().await.ok(),
+    /// Who reads the markers and sees another server there looks for all routes once. What the server
+    /// before it acknowledges afterwards would never be looked for again.
+    fn confirm(
+        &self,
+        operation: &'static str,
+        place: Place,
+        server: &Arc<Server>,
+    ) -> Result<(), RoutingError> {
+        let now = self.servers.at(place)?;
+        if Arc::ptr_eq(&now, server) {
+            Ok(())
+        } else {
+            Err(RoutingError::Replaced { operation })
         }
     }
-}
 
-async fn invoke<T: FromRedisValue>(
-    connection: &ConnectionManager,
-    operation: &'static str,
-    script: &Script,
-    key: &str,
-    args: impl ToRedisArgs,
-) -> Result<T, RoutingError> {
-    script
-        .key(key)
-        .arg(args)
-        .invoke_async(&mut connection.clone())
-        .await
-        .map_err(|source| RoutingError::Redis { operation, source })
-}
+    /// Waits, at the beginning, until it is known who has which keys.
+    pub(crate) async fn found(&self) {
+        // Who is away is told by the requests.
+        let _ = self.servers.found(Place::Homes).await;
+    }
 
-/// The right to send one pipeline, now.
-pub(crate) struct Turn<'a> {
-    connection: ConnectionManager,
-    _permit: Option<SemaphorePermit<'a>>,
-}
-
-impl Turn<'_> {
-    /// Sends all of a pipeline in one go and reads its answers.
-    pub(crate) async fn ask<T: FromRedisValue>(
-        mut self,
-        operation: &'static str,
-        pipeline: &Pipeline,
-    ) -> Result<T, RoutingError> {
-        pipeline
-            .query_async(&mut self.connection)
-            .await
-            .map_err(|source| RoutingError::Redis { operation, source })
+    /// `items` by the server that has the keys of each, and those that nobody is known to have.
+    pub(crate) fn by_server<I: Copy>(
+        &self,
+        items: &[I],
+        place: impl Fn(I) -> Place,
+    ) -> (Vec<Part<I>>, Vec<I>) {
+        let (mut parts, mut nowhere) = (Vec::<Part<I>>::new(), Vec::new());
+        for item in items {
+            let Ok(server) = self.servers.at(place(*item)) else {
+                nowhere.push(*item);
+                continue;
+            };
+            match parts.iter_mut().find(|(of, _)| Arc::ptr_eq(of, &server)) {
+                Some((_, part)) => part.push(*item),
+                None => parts.push((server, vec![*item])),
+            }
+        }
+        (parts, nowhere)
     }
 }

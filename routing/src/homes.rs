@@ -9,6 +9,7 @@ use redis::Script;
 
 use crate::connection::{Redis, RoutingError};
 use crate::decide::{Slot, Table, View};
+use crate::place::Place;
 use crate::since_boot;
 
 /// The leases of all homes. Every change is one script, which runs alone and by Redis's clock, so no
@@ -88,7 +89,7 @@ impl HomeTable {
             .run_for_lease(
                 "renew a home",
                 &self.scripts.heartbeat,
-                &self.key,
+                (Place::Homes, &self.key),
                 (owner, incarnation, lease_ms(lease), u8::from(takes_part)),
             )
             .await?;
@@ -157,7 +158,7 @@ impl HomeTable {
             .run_for_lease(
                 "claim a home",
                 &self.scripts.claim,
-                &self.key,
+                (Place::Homes, &self.key),
                 (home.0, owner, known, lease_ms(lease), u8::from(newcomer)),
             )
             .await?;
@@ -175,7 +176,7 @@ impl HomeTable {
             .run_for_lease(
                 "release a home",
                 &self.scripts.release,
-                &self.key,
+                (Place::Homes, &self.key),
                 (home.0, owner, incarnation),
             )
             .await

@@ -8,11 +8,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use protocol::UserId;
 use redis::Pipeline;
 use uuid::Uuid;
 
 use crate::connection::{Redis, RoutingError};
+use crate::place::Place;
+use crate::server::{Link, Server};
 
 /// Sets a marker that is missing; answers with the one that stands.
 const SET: &str = include_str!("lua/marker_set.lua");
@@ -61,10 +64,11 @@ impl fmt::Display for Shard {
     }
 }
 
-/// Sets the markers of `shards` that are missing, and answers with those that stand, in their order.
-/// Another process may be faster: then its value counts.
+/// Sets the markers of `shards` that are missing, all of them on `server`, and answers with those that
+/// stand, in their order. Another process may be faster: then its value counts.
 pub(crate) async fn set_missing(
     redis: &Redis,
+    server: &Server,
     shards: &[Shard],
 ) -> Result<Vec<String>, RoutingError> {
     if shards.is_empty() {
@@ -77,14 +81,34 @@ pub(crate) async fn set_missing(
         set.arg(shard.marker(redis)).arg(shard.novelty(redis));
         set.arg(Uuid::new_v4().to_string()).arg(new_for);
     }
-    redis.turn().await.ask("set the markers", &setting).await
+    server.turn().await.ask("set the markers", &setting).await
+}
+
+/// What a look at the markers showed.
+#[derive(Debug, Default)]
+pub struct Looked {
+    /// The shards that have lost what this process had written there: their marker is not the one that
+    /// was there at the look before. At the first look those are all.
+    pub lost: Vec<Shard>,
+    /// Another server answers for some of the others by now, or the connection was lost in between: it
+    /// may be an older copy, with the same marker and without the latest routes.
+    pub doubtful: bool,
+    /// Why not all markers could be read. What is known of the others stays as it was, so that no loss
+    /// is missed by it.
+    pub failure: Option<RoutingError>,
 }
 
 /// The markers of all shards, as this process knows them.
 pub struct Markers {
     redis: Redis,
-    /// By shard; none before the first look.
-    known: Vec<Option<String>>,
+    /// By shard; none before it was read for the first time.
+    known: Vec<Option<Known>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    marker: String,
+    link: Link,
 }
 
 impl Markers {
@@ -96,37 +120,71 @@ impl Markers {
         }
     }
 
-    /// Reads all markers, sets those that are missing, and names the shards whose marker is not the
-    /// one that was there at the look before: what this process had written there is gone. At the
-    /// first look those are all. To be asked several times within [`GOOD_AFTER`].
-    ///
-    /// # Errors
-    /// [`RoutingError::Redis`]; what is known stays as it was, so that no loss is missed by it.
-    pub async fn look(&mut self) -> Result<Vec<Shard>, RoutingError> {
-        let mut reading = Pipeline::with_capacity(self.known.len());
-        for shard in Shard::all() {
-            reading.get(shard.marker(&self.redis));
-        }
-        let turn = self.redis.turn().await;
-        let mut found: Vec<Option<String>> = turn.ask("read the markers", &reading).await?;
-        let missing: Vec<Shard> = Shard::all()
-            .zip(&found)
-            .filter_map(|(shard, marker)| marker.is_none().then_some(shard))
-            .collect();
-        let set = set_missing(&self.redis, &missing).await?;
-        let unset = found.iter_mut().filter(|marker| marker.is_none());
-        for (marker, stands) in unset.zip(set) {
-            *marker = Some(stands);
-        }
-        let mut lost = Vec::new();
-        for ((known, marker), shard) in self.known.iter_mut().zip(found).zip(Shard::all()) {
-            if *known != marker {
-                *known = marker;
-                lost.push(shard);
+    /// Reads all markers, and sets those that are missing. To be asked several times within
+    /// [`GOOD_AFTER`].
+    pub async fn look(&mut self) -> Looked {
+        self.redis.found().await;
+        let all: Vec<Shard> = Shard::all().collect();
+        let (parts, nowhere) = self.redis.by_server(&all, Place::Routes);
+        let mut looked = Looked {
+            failure: (!nowhere.is_empty()).then_some(RoutingError::Away),
+            ..Looked::default()
+        };
+        let redis = &self.redis;
+        let read = join_all(parts.iter().map(async |(server, shards)| {
+            // Before the request: what is lost meanwhile shows at the next look.
+            let link = server.link();
+            (link, shards, read(redis, server, shards).await)
+        }));
+        for (link, shards, markers) in read.await {
+            match markers {
+                Ok(markers) => {
+                    for (shard, marker) in shards.iter().zip(markers) {
+                        self.learn(*shard, Known { marker, link }, &mut looked);
+                    }
+                }
+                Err(error) => looked.failure = Some(error),
             }
         }
-        Ok(lost)
+        looked
     }
+
+    fn learn(&mut self, shard: Shard, found: Known, looked: &mut Looked) {
+        let Some(known) = self.known.get_mut(usize::from(shard.number())) else {
+            return;
+        };
+        match known {
+            Some(known) if known.marker == found.marker => {
+                looked.doubtful |= known.link != found.link;
+            }
+            _ => looked.lost.push(shard),
+        }
+        *known = Some(found);
+    }
+}
+
+/// The markers that stand on `server`; those that were missing are set.
+async fn read(
+    redis: &Redis,
+    server: &Server,
+    shards: &[Shard],
+) -> Result<Vec<String>, RoutingError> {
+    let mut reading = Pipeline::with_capacity(shards.len());
+    for shard in shards {
+        reading.get(shard.marker(redis));
+    }
+    let turn = server.turn().await;
+    let found: Vec<Option<String>> = turn.ask("read the markers", &reading).await?;
+    let missing: Vec<Shard> = shards
+        .iter()
+        .zip(&found)
+        .filter_map(|(shard, marker)| marker.is_none().then_some(*shard))
+        .collect();
+    let mut set = set_missing(redis, server, &missing).await?.into_iter();
+    let stand = found
+        .into_iter()
+        .map(|marker| marker.or_else(|| set.next()));
+    Ok(stand.map(Option::unwrap_or_default).collect())
 }
 
 #[cfg(test)]

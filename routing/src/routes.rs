@@ -1,20 +1,21 @@
 //! Where each user's sessions are, in Redis.
 
-mod away;
 mod cache;
 mod hints;
 mod lookup;
 mod route;
 
-use std::sync::atomic::AtomicBool;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::try_join_all;
 use protocol::UserId;
 use redis::Script;
 use tracing::warn;
 
 use crate::connection::{Redis, RoutingError};
 use crate::markers::Shard;
+use crate::place::Place;
 pub use cache::{Cache, ROUTE_CACHE};
 pub use lookup::Lookup;
 pub use route::{BadRoute, Route};
@@ -36,12 +37,11 @@ pub enum Restored {
 pub struct RouteTable {
     redis: Redis,
     shared: Arc<Shared>,
+    most: usize,
 }
 
 struct Shared {
     cache: Mutex<Cache>,
-    /// Redis did not answer, and has not since.
-    away: AtomicBool,
     write: Script,
     restore: Script,
     remove: Script,
@@ -53,9 +53,9 @@ impl RouteTable {
     pub fn new(redis: &Redis) -> Self {
         Self {
             redis: redis.clone(),
+            most: usize::MAX,
             shared: Arc::new(Shared {
                 cache: Mutex::new(Cache::new()),
-                away: AtomicBool::new(false),
                 write: Script::new(include_str!("lua/route_write.lua")),
                 restore: Script::new(include_str!("lua/route_restore.lua")),
                 remove: Script::new(include_str!("lua/route_remove.lua")),
@@ -64,30 +64,43 @@ impl RouteTable {
         }
     }
 
+    /// The same, for whoever gives no user more than `most` of them (I9).
+    #[must_use]
+    pub fn with_most(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
     /// Writes the route of a new session. Answers with the route of the session that had this device
     /// before, if there was one: it is to be told to close. Whoever hears hints forgets what it knew
     /// of the user.
+    ///
+    /// # Errors
+    /// [`RoutingError::Full`] when it would be one more than the user may have.
     pub async fn write(
         &self,
         user: UserId,
         device: &str,
         route: &Route,
     ) -> Result<Option<Route>, RoutingError> {
-        let older: Option<Vec<u8>> = self
+        let (full, older): (bool, Option<Vec<u8>>) = self
             .redis
             .run(
                 "write a route",
                 &self.shared.write,
-                &self.key(user),
+                (place(user), &self.key(user)),
                 (
                     device,
                     route.to_string(),
                     route.session.to_string(),
                     self.channel(),
                     user.get(),
+                    self.most,
                 ),
             )
             .await?;
+        if full {
+            return Err(RoutingError::Full);
+        }
         Ok(older.and_then(|text| decode(user, &text)))
     }
 
@@ -106,7 +119,7 @@ impl RouteTable {
             .run(
                 "restore a route",
                 &self.shared.restore,
-                &self.key(user),
+                (place(user), &self.key(user)),
                 (
                     device,
                     route.to_string(),
@@ -137,7 +150,7 @@ impl RouteTable {
             .run(
                 "remove a route",
                 &self.shared.remove,
-                &self.key(user),
+                (place(user), &self.key(user)),
                 (device, route.to_string()),
             )
             .await
@@ -151,7 +164,7 @@ impl RouteTable {
             .run(
                 "prune dead routes",
                 &self.shared.prune,
-                &self.key(user),
+                (place(user), &self.key(user)),
                 dead,
             )
             .await
@@ -164,19 +177,28 @@ impl RouteTable {
     /// # Errors
     /// [`RoutingError::Redis`] when Redis can't be asked.
     pub async fn current(&self, users: &[UserId]) -> Result<Vec<Arc<[Route]>>, RoutingError> {
-        let mut pipeline = redis::Pipeline::with_capacity(users.len());
-        for user in users {
-            pipeline.hvals(self.key(*user));
+        let (parts, nowhere) = self.redis.by_server(users, place);
+        if !nowhere.is_empty() {
+            return Err(RoutingError::Away);
         }
-        let turn = self.redis.turn().await;
-        let answers: Vec<Vec<Vec<u8>>> = turn.ask("read routes", &pipeline).await?;
-        let decoded = users.iter().zip(answers).map(|(user, texts)| {
-            texts
-                .iter()
-                .filter_map(|text| decode(*user, text))
-                .collect()
+        let asked = parts.iter().map(async |(server, users)| {
+            let mut pipeline = redis::Pipeline::with_capacity(users.len());
+            for user in users {
+                pipeline.hvals(self.key(*user));
+            }
+            let turn = server.turn().await;
+            let answers: Vec<Vec<Vec<u8>>> = turn.ask("read routes", &pipeline).await?;
+            Ok::<_, RoutingError>(users.iter().zip(answers))
         });
-        Ok(decoded.collect())
+        let mut found = HashMap::with_capacity(users.len());
+        for part in try_join_all(asked).await? {
+            for (user, texts) in part {
+                let routes = texts.iter().filter_map(|text| decode(*user, text));
+                found.insert(*user, routes.collect::<Arc<[Route]>>());
+            }
+        }
+        let routes = users.iter().map(|user| found.get(user).cloned());
+        Ok(routes.map(Option::unwrap_or_default).collect())
     }
 
     fn key(&self, user: UserId) -> String {
@@ -194,6 +216,10 @@ impl RouteTable {
                 .unwrap_or_else(PoisonError::into_inner),
         )
     }
+}
+
+fn place(user: UserId) -> Place {
+    Place::Routes(Shard::of(user))
 }
 
 /// A route that nobody here could have written is left out, loudly: it must not stop everyone else's

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::UserId;
-use routing::{GOOD_AFTER, Held, Markers, RouteTable, RoutingError, Shard};
+use routing::{GOOD_AFTER, Held, Looked, Markers, RouteTable, RoutingError, Shard};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Observed;
@@ -68,11 +68,15 @@ impl Healing {
 
     /// One look; whether all routes are to be looked for at the next one.
     async fn look(&mut self, part: Option<u32>) -> Result<bool, RoutingError> {
-        let lost = self.markers.look().await?;
+        let Looked {
+            lost,
+            doubtful,
+            failure,
+        } = self.markers.look().await;
         // Without a home there are no routes to be written; the next claim writes all of them. If none
         // comes, as a lease was only late, all routes are looked for: the markers are remembered by now.
         let Some(held) = self.serving.held() else {
-            return Ok(true);
+            return failure.map_or(Ok(true), Err);
         };
         if !lost.is_empty() {
             let here = self.registry.in_shards(|shard| lost.contains(&shard));
@@ -85,7 +89,11 @@ impl Healing {
                 tracing::warn!(shards = lost.len(), sessions = told, "routes were lost");
             }
         }
-        self.search(part, &held).await?;
+        // Of the servers that answered everything is done by now.
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        self.search(part.filter(|_| !doubtful), &held).await?;
         Ok(false)
     }
 

@@ -133,7 +133,24 @@ pub const KEYS: &[Key] = &[
         "PEM file of who may sign the certificate of Postgres [default: the system's]",
     ),
     Key::new("postgres.pool", "16", "connections to Postgres"),
-    Key::secret("redis.url", "redis://host:port"),
+    Key::secret(
+        "redis.url",
+        "redis://host:port; of a cluster or of sentinels several: redis://host:port,host:port",
+    ),
+    Key::new(
+        "redis.cluster",
+        "false",
+        "redis.url names nodes of a cluster",
+    ),
+    Key::bare(
+        "redis.sentinel_master",
+        "redis.url names sentinels, which call the primary by this name",
+    ),
+    Key::secret("redis.sentinel_password", "password of the sentinels"),
+    Key::bare(
+        "redis.ca_file",
+        "PEM file of who may sign the certificate of Redis [default: the system's]",
+    ),
     Key::new("redis.key_prefix", "", "stands before every key in Redis"),
     Key::secret(
         "auth.hs256_secret",
@@ -260,6 +277,10 @@ impl Settings {
         }
         let redis = RedisSettings {
             url: values.get::<Secret>("redis.url").expose().to_owned(),
+            cluster: values.get("redis.cluster"),
+            sentinel_master: values.optional("redis.sentinel_master"),
+            sentinel_password: values.optional("redis.sentinel_password"),
+            ca_file: values.optional("redis.ca_file"),
             key_prefix: values.text("redis.key_prefix"),
         };
         if let Err(RoutingError::Settings { setting, reason }) = redis.check() {

@@ -5,13 +5,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use protocol::UserId;
 use redis::Pipeline;
 use tracing::debug;
 
-use super::{Route, RouteTable, decode};
+use super::{Route, RouteTable, decode, place};
 use crate::connection::RoutingError;
 use crate::markers::{Shard, set_missing};
+use crate::server::Server;
 use crate::since_boot;
 
 /// Users asked for in one pipeline: large enough that a round trip is nothing beside it, small enough
@@ -77,39 +79,52 @@ impl RouteTable {
         found
     }
 
+    /// Every server has its part, and none waits for another.
     async fn ask(&self, users: &[UserId], found: &mut Lookup) {
-        for users in users.chunks(USERS_PER_PIPELINE) {
-            let answers = match self.answers(users).await {
-                Ok(answers) => answers,
+        let (parts, nowhere) = self.redis.by_server(users, place);
+        if !nowhere.is_empty() {
+            found.unknown.extend(nowhere);
+            found.failure = Some(RoutingError::Away);
+        }
+        let asked = parts.iter().map(async |(server, users)| {
+            let mut asked = Vec::new();
+            for users in users.chunks(USERS_PER_PIPELINE) {
+                let answers = self.answers(server, users).await;
+                asked.push((users, answers.inspect_err(|error| notice(server, error))));
+            }
+            asked
+        });
+        for (users, answers) in join_all(asked).await.into_iter().flatten() {
+            match answers {
+                Ok(answers) => self.learn(users, answers, found),
                 Err(error) => {
-                    if error.is_silence() {
-                        self.away(&error);
-                    }
                     found.unknown.extend_from_slice(users);
                     found.failure = Some(error);
-                    continue;
-                }
-            };
-            self.cached(|cache| {
-                for (user, routes) in users.iter().zip(&answers.routes) {
-                    if let Some(routes) = routes {
-                        cache.put(*user, Arc::clone(routes), answers.issued);
-                    }
-                }
-            });
-            for (user, routes) in users.iter().zip(answers.routes) {
-                match routes {
-                    Some(routes) => {
-                        found.known.insert(*user, routes);
-                    }
-                    None => found.unknown.push(*user),
                 }
             }
         }
     }
 
-    /// The routes of `users`, and whether their shards can be believed.
-    async fn answers(&self, users: &[UserId]) -> Result<Answers, RoutingError> {
+    fn learn(&self, users: &[UserId], answers: Answers, found: &mut Lookup) {
+        self.cached(|cache| {
+            for (user, routes) in users.iter().zip(&answers.routes) {
+                if let Some(routes) = routes {
+                    cache.put(*user, Arc::clone(routes), answers.issued);
+                }
+            }
+        });
+        for (user, routes) in users.iter().zip(answers.routes) {
+            match routes {
+                Some(routes) => {
+                    found.known.insert(*user, routes);
+                }
+                None => found.unknown.push(*user),
+            }
+        }
+    }
+
+    /// The routes of `users`, all of them on `server`, and whether their shards can be believed.
+    async fn answers(&self, server: &Server, users: &[UserId]) -> Result<Answers, RoutingError> {
         let shards: BTreeSet<Shard> = users.iter().copied().map(Shard::of).collect();
         let mut asking = Pipeline::with_capacity(users.len() + shards.len());
         for user in users {
@@ -121,8 +136,8 @@ impl RouteTable {
             let marker = asking.cmd("MGET").arg(shard.marker(&self.redis));
             marker.arg(shard.novelty(&self.redis));
         }
-        let turn = self.redis.turn().await;
-        if self.is_away() {
+        let turn = server.turn().await;
+        if server.is_away() {
             return Err(RoutingError::Away);
         }
         let issued = since_boot();
@@ -141,7 +156,7 @@ impl RouteTable {
                 _ => {}
             }
         }
-        if let Err(error) = set_missing(&self.redis, &missing).await {
+        if let Err(error) = set_missing(&self.redis, server, &missing).await {
             // Whoever is next finds them missing again.
             debug!(%error, shards = missing.len(), "markers were not set");
         }
@@ -154,6 +169,13 @@ impl RouteTable {
             issued,
             routes: routes.collect(),
         })
+    }
+}
+
+/// Who does not answer is not waited for again before it does.
+fn notice(server: &Arc<Server>, error: &RoutingError) {
+    if error.is_silence() {
+        server.away(error);
     }
 }
 

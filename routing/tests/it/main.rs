@@ -6,9 +6,12 @@
     reason = "a test that panics says by that what it expected"
 )]
 
+mod cluster;
 mod homes;
 mod keeper;
 mod markers;
 mod outage;
 mod place;
 mod routes;
+mod sentinels;
+mod tls;

@@ -74,10 +74,7 @@ async fn a_redis_that_fails_is_told_in_time_and_found_again() {
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_without_showing_the_password() {
     let refuse = |url: &str, key_prefix: &str| {
-        let settings = routing::RedisSettings {
-            url: url.to_owned(),
-            key_prefix: key_prefix.to_owned(),
-        };
+        let settings = routing::RedisSettings::new(url, key_prefix);
         assert!(!format!("{settings:?}").contains("secret"));
         match routing::Redis::connect(&settings) {
             Ok(_) => panic!("{url} {key_prefix}"),

@@ -30,16 +30,14 @@ pub(crate) async fn redis() -> (Space, Redis) {
 }
 
 pub(crate) fn connect(url: &str, key_prefix: &str) -> Redis {
-    let settings = RedisSettings {
-        url: url.to_owned(),
-        key_prefix: key_prefix.to_owned(),
-    };
+    let settings = RedisSettings::new(url, key_prefix);
     Redis::connect(&settings).unwrap()
 }
 
 /// Sets the markers, and waits until look-ups are answered by all shards.
 pub(crate) async fn believed(redis: &Redis) {
-    Markers::new(redis).look().await.unwrap();
+    let looked = Markers::new(redis).look().await;
+    assert!(looked.failure.is_none(), "{looked:?}");
     let table = RouteTable::new(redis);
     let all: Vec<UserId> = (1..=256).map(user).collect();
     let ask = || async { table.fresh(&all).await };

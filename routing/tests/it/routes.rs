@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::UserId;
-use routing::{Lookup, ROUTE_CACHE, Restored, Route, RouteTable, since_boot};
+use routing::{Lookup, ROUTE_CACHE, Restored, Route, RouteTable, RoutingError, since_boot};
 
 use crate::place::{believed, eventually, known, redis, route, user};
 
@@ -37,6 +37,30 @@ async fn a_newer_session_of_a_device_replaces_the_older_and_names_it() {
     };
     assert_eq!(table.write(user(7), "laptop", &moved).await.unwrap(), None);
     assert_eq!(fresh(&redis, user(7)).await, [moved, phone]);
+}
+
+/// I9: a user has routes of so many devices and no more, but a device that has one may be replaced.
+#[tokio::test]
+async fn i9_a_user_has_so_many_routes() {
+    let (_space, redis) = redis().await;
+    let table = RouteTable::new(&redis).with_most(2);
+    let (laptop, phone, tablet, newer) = (route(1, 10), route(2, 20), route(3, 30), route(4, 40));
+    table.write(user(7), "laptop", &laptop).await.unwrap();
+    table.write(user(7), "phone", &phone).await.unwrap();
+    let refused = table.write(user(7), "tablet", &tablet).await;
+    assert!(
+        matches!(refused, Err(RoutingError::Full)),
+        "unexpected {refused:?}"
+    );
+    assert_eq!(fresh(&redis, user(7)).await, [laptop, phone]);
+    table.write(user(8), "tablet", &tablet).await.unwrap();
+
+    let older = table.write(user(7), "laptop", &newer).await.unwrap();
+    assert_eq!(older, Some(laptop));
+    assert_eq!(fresh(&redis, user(7)).await, [phone, newer]);
+    assert!(table.remove(user(7), "phone", &phone).await.unwrap());
+    table.write(user(7), "tablet", &tablet).await.unwrap();
+    assert_eq!(fresh(&redis, user(7)).await, [tablet, newer]);
 }
 
 /// Trap 6: a session that ends, or a reader that found a dead route, removes what it means and not

@@ -48,10 +48,10 @@ impl Desk {
         let lanes = (0..2)
             .map(|lane| consumer.add(topics.send(), lane, 0).unwrap())
             .collect();
-        let redis = Redis::connect(&RedisSettings {
-            url: house.space.redis_url().to_owned(),
-            key_prefix: house.space.key_prefix(),
-        })
+        let redis = Redis::connect(&RedisSettings::new(
+            house.space.redis_url(),
+            house.space.key_prefix(),
+        ))
         .unwrap();
         Self {
             store: house.store.clone(),

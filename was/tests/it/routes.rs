@@ -37,11 +37,7 @@ struct Place {
 }
 
 fn connect(house: &House, url: &str) -> Redis {
-    Redis::connect(&RedisSettings {
-        url: url.to_owned(),
-        key_prefix: house.space.key_prefix(),
-    })
-    .unwrap()
+    Redis::connect(&RedisSettings::new(url, house.space.key_prefix())).unwrap()
 }
 
 impl Place {

@@ -40,10 +40,7 @@ pub(crate) fn settings(space: &Space) -> Settings {
         min_insync: 1,
         kafka: KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix()),
         store: StoreSettings::new(space.postgres_url()),
-        redis: RedisSettings {
-            url: space.redis_url().to_owned(),
-            key_prefix: space.key_prefix(),
-        },
+        redis: RedisSettings::new(space.redis_url(), space.key_prefix()),
         admin: AdminSettings {
             listen: ([127, 0, 0, 1], 0).into(),
         },
@@ -70,7 +67,8 @@ fn no_push() -> PushSettings {
 /// nothing is believed of them for a while.
 pub(crate) async fn believed(redis: &RedisSettings) {
     let redis = Redis::connect(redis).unwrap();
-    Markers::new(&redis).look().await.unwrap();
+    let looked = Markers::new(&redis).look().await;
+    assert!(looked.failure.is_none(), "{looked:?}");
     let (table, all) = (RouteTable::new(&redis), (1..=256).map(user));
     let all: Vec<UserId> = all.collect();
     let deadline = tokio::time::Instant::now() + PATIENCE;

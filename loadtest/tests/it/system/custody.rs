@@ -140,10 +140,10 @@ async fn i8_trap_5_who_stays_away_after_a_kill_9_is_pushed() {
         after.iter().all(|seq| pushed.contains(seq)).then_some(())
     })
     .await;
-    let redis = Redis::connect(&RedisSettings {
-        url: bench.space.redis_url().to_owned(),
-        key_prefix: bench.space.key_prefix(),
-    });
+    let redis = Redis::connect(&RedisSettings::new(
+        bench.space.redis_url(),
+        bench.space.key_prefix(),
+    ));
     let table = HomeTable::new(&redis.unwrap(), 6)
         .look()
         .await

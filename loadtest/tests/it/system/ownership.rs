@@ -9,10 +9,10 @@ use super::bench::{Bench, until};
 
 /// The live owners of homes, as a bystander reads them.
 async fn homes(bench: &Bench) -> BTreeMap<String, (i32, i64)> {
-    let redis = Redis::connect(&RedisSettings {
-        url: bench.space.redis_url().to_owned(),
-        key_prefix: bench.space.key_prefix(),
-    })
+    let redis = Redis::connect(&RedisSettings::new(
+        bench.space.redis_url(),
+        bench.space.key_prefix(),
+    ))
     .unwrap();
     let seen = HomeTable::new(&redis, 6).look().await.unwrap();
     seen.table

@@ -1,0 +1,263 @@
+//! The connections to one Redis server that a process shares: one for its lease, one for everything else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
+use redis::{
+    Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Script, ServerErrorKind,
+    ToRedisArgs,
+};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tracing::{info, warn};
+
+use crate::connection::RoutingError;
+use crate::observe::{Observer, Watched};
+use crate::settings::{Address, Way};
+
+/// An answer that takes longer is given up. A script may have run all the same, so every script is
+/// safe to repeat.
+const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Pipelines sent and not answered yet. One is read while the next is written; more would only queue
+/// on the connection, where their time limits already run and the renewal of a lease is behind them.
+const PIPELINES_UNDER_WAY: usize = 2;
+
+/// Scripts sent and not answered yet, beside those of leases. A crowd that comes or goes at once
+/// waits here, where no time limit of the connection runs yet.
+const SCRIPTS_UNDER_WAY: usize = 64;
+
+/// How long a script may wait for its turn. Tens of thousands are through in that time, unless Redis
+/// hangs; then those who wait are to hear of it.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Between two pings while a server is away.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Numbers servers, so that no two are ever taken for each other.
+static SERVERS: AtomicU64 = AtomicU64::new(0);
+
+/// One server. Leases have a connection to themselves: the longest queue of anything else must not
+/// cost a home.
+///
+/// Each connects with its first request and again after each loss. While the server is away every
+/// request fails at once; how to wait between attempts is the caller's to say.
+pub(crate) struct Server {
+    address: Address,
+    client: Client,
+    connection: ConnectionManager,
+    leases: ConnectionManager,
+    pipelines: Semaphore,
+    scripts: Semaphore,
+    /// It did not answer, and has not since.
+    away: AtomicBool,
+    /// It refuses to be written to, as only a replica does.
+    demoted: AtomicBool,
+    number: u64,
+    cuts: AtomicU64,
+    /// Woken when it may not be the one to ask any more.
+    doubts: Arc<Notify>,
+    observer: Observer,
+}
+
+/// A server, and how often the connection to it was lost: while it is the same, what was written there
+/// and acknowledged stands there, unless the server itself has lost it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    server: u64,
+    cuts: u64,
+}
+
+impl Server {
+    /// Must be called inside a tokio runtime.
+    pub(crate) fn new(address: Address, way: &Way, doubts: &Arc<Notify>) -> RedisResult<Self> {
+        let client = way.client(&address)?;
+        let connect = || ConnectionManager::new_lazy_with_config(client.clone(), config());
+        Ok(Self {
+            connection: connect()?,
+            leases: connect()?,
+            address,
+            client,
+            pipelines: Semaphore::new(PIPELINES_UNDER_WAY),
+            scripts: Semaphore::new(SCRIPTS_UNDER_WAY),
+            away: AtomicBool::new(false),
+            demoted: AtomicBool::new(false),
+            number: SERVERS.fetch_add(1, Ordering::Relaxed),
+            cuts: AtomicU64::new(0),
+            doubts: Arc::clone(doubts),
+            observer: way.observer.clone(),
+        })
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn link(&self) -> Link {
+        Link {
+            server: self.number,
+            cuts: self.cuts.load(Ordering::Relaxed),
+        }
+    }
+
+    /// A connection for hearing what is published: such a one can do nothing else.
+    pub(crate) async fn line(&self) -> RedisResult<PubSub> {
+        self.client.get_async_pubsub().await
+    }
+
+    /// Asks for what has nothing to do with keys.
+    pub(crate) async fn question<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {
+        pipeline.query_async(&mut self.connection.clone()).await
+    }
+
+    /// Runs one script in its turn.
+    pub(crate) async fn run<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        key: &str,
+        args: impl ToRedisArgs,
+    ) -> Result<T, RoutingError> {
+        let watched = Watched::new(&self.observer, operation, Instant::now());
+        let turn = tokio::time::timeout(TURN_WITHIN, self.scripts.acquire()).await;
+        let Ok(_turn) = turn else {
+            return watched.end(Err(RoutingError::Crowded { operation }));
+        };
+        let script = invoke(&self.connection, script, key, args);
+        let answer = script.await;
+        watched.end(answer.map_err(|source| self.failed(operation, source)))
+    }
+
+    /// Runs one script of a lease: at once, whatever else waits.
+    pub(crate) async fn run_for_lease<T: FromRedisValue>(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        key: &str,
+        args: impl ToRedisArgs,
+    ) -> Result<T, RoutingError> {
+        let watched = Watched::new(&self.observer, operation, Instant::now());
+        let script = invoke(&self.leases, script, key, args);
+        let answer = script.await;
+        watched.end(answer.map_err(|source| self.failed(operation, source)))
+    }
+
+    /// Waits until a pipeline may be sent, in the order of asking.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        Turn {
+            server: self,
+            asked: Instant::now(),
+            // An error would mean that the semaphore was closed, which nobody does.
+            _permit: self.pipelines.acquire().await.ok(),
+        }
+    }
+
+    /// What a failure means for this server, besides what it means for who asked.
+    fn failed(&self, operation: &'static str, source: RedisError) -> RoutingError {
+        if source.is_unrecoverable_error() {
+            self.cuts.fetch_add(1, Ordering::Relaxed);
+        }
+        if source.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
+            self.demoted.store(true, Ordering::Relaxed);
+        }
+        if is_doubtful(&source) {
+            self.doubts.notify_one();
+        }
+        RoutingError::Redis { operation, source }
+    }
+
+    /// Whether it is no primary any more, as far as was seen by these connections: others to the same address
+    /// may lead elsewhere.
+    pub(crate) fn is_demoted(&self) -> bool {
+        self.demoted.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// It did not answer: until it does again, nobody looks users up in it. Whoever notices it first
+    /// starts to ask for it; that ends with the answer, or with the server.
+    pub(crate) fn away(self: &Arc<Self>, error: &RoutingError) {
+        self.doubts.notify_one();
+        if self.away.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // Once, and not by each of those who are not answered.
+        warn!(server = %self.address, %error, kind = error.label(), "Redis does not answer");
+        let (mut connection, server) = (self.connection.clone(), Arc::downgrade(self));
+        tokio::spawn(async move {
+            loop {
+                let answer = redis::cmd("PING").exec_async(&mut connection).await;
+                let Some(server) = server.upgrade() else {
+                    return;
+                };
+                if answer.is_ok() {
+                    server.away.store(false, Ordering::Relaxed);
+                    info!(server = %server.address, "Redis answers again");
+                    return;
+                }
+                drop(server);
+                tokio::time::sleep(AGAIN).await;
+            }
+        });
+    }
+}
+
+/// No retries inside: all requests would wait behind them, and a caller that holds a lease must know
+/// at once. A failed attempt is made again by the next request.
+fn config() -> ConnectionManagerConfig {
+    ConnectionManagerConfig::new()
+        .set_number_of_retries(0)
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
+        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+}
+
+/// Whether another server may be the one to ask by now.
+fn is_doubtful(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(kind) => matches!(
+            kind,
+            ServerErrorKind::Moved
+                | ServerErrorKind::Ask
+                | ServerErrorKind::ReadOnly
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::BusyLoading
+        ),
+        kind => kind == ErrorKind::Io || error.is_unrecoverable_error(),
+    }
+}
+
+async fn invoke<T: FromRedisValue>(
+    connection: &ConnectionManager,
+    script: &Script,
+    key: &str,
+    args: impl ToRedisArgs,
+) -> RedisResult<T> {
+    let mut call = script.key(key);
+    call.arg(args).invoke_async(&mut connection.clone()).await
+}
+
+/// The right to send one pipeline, now.
+pub(crate) struct Turn<'a> {
+    server: &'a Server,
+    /// When the turn was asked for.
+    asked: Instant,
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Turn<'_> {
+    /// Sends all of a pipeline in one go and reads its answers.
+    pub(crate) async fn ask<T: FromRedisValue>(
+        self,
+        operation: &'static str,
+        pipeline: &Pipeline,
+    ) -> Result<T, RoutingError> {
+        let watched = Watched::new(&self.server.observer, operation, self.asked);
+        let answers = self.server.question(pipeline).await;
+        watched.end(answers.map_err(|source| self.server.failed(operation, source)))
+    }
+}

@@ -1,0 +1,64 @@
+//! A Redis Cluster: each node has a part of the shards, and when it dies only they are concerned.
+
+use std::collections::BTreeSet;
+
+use protocol::UserId;
+use routing::{Looked, Markers, Redis, RedisSettings, RouteTable, Shard};
+use stack::{RedisAlone, RedisKind};
+
+use crate::place::{LEASE, Process, believed, eventually, route, user};
+
+/// Looks until all markers could be read; all that were found lost on the way.
+async fn look(markers: &mut Markers) -> BTreeSet<Shard> {
+    let mut lost = BTreeSet::new();
+    loop {
+        let looked: Looked = markers.look().await;
+        lost.extend(looked.lost);
+        if looked.failure.is_none() {
+            return lost;
+        }
+        tokio::time::sleep(LEASE / 20).await;
+    }
+}
+
+/// I4, trap 10: who has no route because a node has lost its memory is unknown, and only they are; whoever
+/// looks at the markers is told which shards those are. The home stands meanwhile.
+#[tokio::test]
+async fn trap_10_a_node_that_dies_takes_its_own_shards_with_it() {
+    let servers = RedisAlone::start(RedisKind::Cluster).await.unwrap();
+    let mut settings = RedisSettings::new(servers.url(), "t:");
+    settings.cluster = true;
+    let redis = Redis::connect(&settings).unwrap();
+    let (table, mut markers) = (RouteTable::new(&redis), Markers::new(&redis));
+    assert_eq!(look(&mut markers).await.len(), 256, "nothing is known yet");
+    let mut keeper = Process::start(&redis, "a", 4);
+    let held = keeper.held().await;
+    let all: Vec<UserId> = (1..=256).map(user).collect();
+    let mine = route(held.home.0, held.incarnation);
+    for each in &all {
+        table.write(*each, "phone", &mine).await.unwrap();
+    }
+    believed(&redis).await;
+    let routes = table.current(&all).await.unwrap();
+    assert!(routes.iter().all(|routes| **routes == [mine]));
+
+    // The last has no part of the table of homes.
+    let node = servers.all().last().unwrap();
+    node.kill();
+    let ask = || async { table.fresh(&all).await };
+    let found = eventually("the others' answer", ask, |found| found.known.len() > 128).await;
+    assert!(found.failure.is_some());
+    let gone: BTreeSet<Shard> = found.unknown.iter().copied().map(Shard::of).collect();
+    assert!((60..=110).contains(&gone.len()), "{}", gone.len());
+    assert!(found.known.values().all(|routes| **routes == [mine]));
+    let looked = markers.look().await;
+    assert!(looked.failure.is_some() && looked.lost.is_empty());
+
+    node.restart().await.unwrap();
+    assert_eq!(look(&mut markers).await, gone);
+    let found = table.fresh(&all).await;
+    let unknown: BTreeSet<Shard> = found.unknown.iter().copied().map(Shard::of).collect();
+    assert_eq!(unknown, gone, "they are not believed yet");
+    assert_eq!(keeper.held().await.incarnation, held.incarnation);
+    keeper.stop().await;
+}
