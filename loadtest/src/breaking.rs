@@ -18,9 +18,10 @@ mod times;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::ensure;
-use clap::Args;
+use clap::{Args, ValueEnum as _};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use stack::RedisKind;
 use tokio::time::sleep;
 
 use crate::own_cluster::{self, Ground};
@@ -48,11 +49,30 @@ pub struct Scene {
     /// Kafka brokers: 3, or 1 for a quick look.
     #[arg(long, default_value_t = 3)]
     pub brokers: usize,
+    /// As what Redis stands there: one server, a cluster of three, or a primary with a replica and three sentinels. Of the
+    /// last two only what is about Redis is broken, unless something else is asked for.
+    #[arg(long, value_enum, default_value_t = RedisKind::One)]
+    pub redis: RedisKind,
 }
 
 impl Scene {
     pub(crate) fn check(&self) -> anyhow::Result<()> {
         ensure!(matches!(self.brokers, 1 | 3), "--brokers: 1 or 3");
+        Ok(())
+    }
+
+    /// Whether these faults can be had.
+    pub(crate) fn check_faults(&self, faults: &[Fault]) -> anyhow::Result<()> {
+        for fault in faults {
+            ensure!(
+                fault.is_possible(self.redis),
+                "{} can't be had with --redis {}",
+                fault.name(),
+                self.redis
+                    .to_possible_value()
+                    .map_or_else(String::new, |it| it.get_name().to_owned())
+            );
+        }
         Ok(())
     }
 }
@@ -103,6 +123,7 @@ impl BreakArgs {
             );
         }
         self.scene.check()?;
+        self.scene.check_faults(&self.faults())?;
         ensure!(
             self.scene.brokers == 3 || !self.faults().contains(&Fault::TwoBrokersKilled),
             "two-brokers-killed needs --brokers 3"
@@ -112,7 +133,7 @@ impl BreakArgs {
 
     fn faults(&self) -> Vec<Fault> {
         if self.only.is_empty() {
-            Fault::all().to_vec()
+            Fault::usual(self.scene.redis)
         } else {
             self.only.clone()
         }
@@ -181,7 +202,7 @@ pub async fn break_it(args: &BreakArgs) -> anyhow::Result<BreakReport> {
     args.check()?;
     let (course, faults) = (args.course(), args.faults());
     let cables = faults.iter().any(|fault| fault.needs_cables());
-    let ground = own_cluster::start_to_break(&course.demand(), args.scene.brokers, cables).await?;
+    let ground = own_cluster::start_to_break(&course.demand(), &args.scene, cables).await?;
     let report = all(args, &course, &ground).await;
     ground.system.stop(report.is_good()).await;
     Ok(report)
@@ -273,7 +294,11 @@ mod tests {
         let args = parse("break --only was-kill --rate 50 --json a.json --html a.html");
         assert_eq!(args.faults(), [Fault::WasKill]);
         assert!(args.check().is_ok());
-        assert_eq!(parse("break").faults().len(), Fault::all().len());
+        assert_eq!(parse("break").faults(), Fault::usual(RedisKind::One));
+        let cluster = parse("break --redis cluster --brokers 1");
+        assert!(cluster.check().is_ok() && cluster.faults().contains(&Fault::RedisNodeKilled));
+        let cut = parse("break --redis sentinel --only was-cut").check();
+        assert!(cut.unwrap_err().to_string().contains("--redis sentinel"));
         assert!(Line::try_parse_from(["break", "--only", "nothing"]).is_err());
         assert!(parse("break --brokers 2").check().is_err());
         assert!(parse("break --brokers 1").check().is_err(), "one of two");

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use stack::{Cluster, ClusterOptions, Stack};
 
-use crate::{hook::Hook, processes::System};
+use crate::{breaking::Scene, hook::Hook, processes::System};
 
 /// What a run asks of its cluster.
 pub(crate) struct Demand {
@@ -41,17 +41,18 @@ pub(crate) struct Ground {
     pub(crate) hook: Hook,
 }
 
-/// The same to be broken: so many brokers, 3 gateways, 3 classifiers, a push worker. With `cables` the first gateway and
+/// The same to be broken: brokers and Redis as the scene has them, 3 gateways, 3 classifiers, a push worker. With `cables` the first gateway and
 /// the first classifier have a network of their own, in this order. It does not take the turn of the tests that break
 /// servers (`Stack::alone`): it lasts for many minutes.
 pub(crate) async fn start_to_break(
     demand: &Demand,
-    brokers: usize,
+    scene: &Scene,
     cables: bool,
 ) -> anyhow::Result<Ground> {
     let hook = Hook::start().await.context("listen for pushes")?;
     let options = stack::Options {
-        brokers,
+        brokers: scene.brokers,
+        redis: scene.redis,
         cables: if cables { 2 } else { 0 },
         ..stack::Options::default()
     };

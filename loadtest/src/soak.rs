@@ -57,6 +57,7 @@ impl SoakArgs {
             "--round: from 1 s to an hour"
         );
         self.scene.check()?;
+        self.scene.check_faults(&self.faults())?;
         self.course().check()?;
         ensure!(
             !self.faults().is_empty(),
@@ -85,7 +86,7 @@ impl SoakArgs {
     /// What is chosen among.
     fn faults(&self) -> Vec<Fault> {
         let all = if self.only.is_empty() {
-            Fault::all().to_vec()
+            Fault::usual(self.scene.redis)
         } else {
             self.only.clone()
         };
@@ -187,7 +188,7 @@ pub async fn soak(args: &SoakArgs) -> anyhow::Result<SoakReport> {
     args.check()?;
     let course = args.course();
     let cables = args.faults().iter().any(|fault| fault.needs_cables());
-    let ground = own_cluster::start_to_break(&course.demand(), args.scene.brokers, cables).await?;
+    let ground = own_cluster::start_to_break(&course.demand(), &args.scene, cables).await?;
     let report = rounds(args, &course, &ground).await;
     ground.system.stop(report.is_good()).await;
     Ok(report)
@@ -310,7 +311,7 @@ mod tests {
         let args = parse("soak --minutes 2 --seed 7 --only was-kill,was-term");
         assert!(args.check().is_ok());
         assert_eq!((args.seed, args.faults().len()), (Some(7), 2));
-        assert_eq!(parse("soak").faults().len(), Fault::all().len());
+        assert_eq!(parse("soak").faults().len(), 21);
         assert!(
             !parse("soak --brokers 1")
                 .faults()

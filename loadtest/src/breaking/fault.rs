@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use stack::RedisKind;
 
 /// A fault: its name on the command line is that of the variant, in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,6 +36,11 @@ pub enum Fault {
     RedisKilledEmpty,
     /// Redis stands still for 5 s (SIGSTOP).
     RedisPaused,
+    /// Of a Redis Cluster a node that has nothing but routes is killed with -9, and started again 5 s later, empty.
+    RedisNodeKilled,
+    /// The primary of Redis is killed with -9; 10 s later, when its sentinels have made the replica the primary, it is
+    /// started again.
+    RedisFailover,
     /// Postgres is killed with -9, all its processes, and started again at once.
     PostgresKilled,
     /// Postgres stands still for 5 s (SIGSTOP), all its processes.
@@ -82,7 +88,10 @@ pub(super) enum Whom {
     Was(usize),
     Classifier(usize),
     Broker(usize),
+    /// The one; of a cluster the node with the table of homes; with sentinels the primary.
     Redis,
+    /// Of a cluster another node.
+    RedisNode,
     Postgres,
     /// No process in particular.
     Nobody,
@@ -111,6 +120,8 @@ impl Fault {
             | Self::BrokerKilled
             | Self::TwoBrokersKilled
             | Self::RedisKilledEmpty
+            | Self::RedisNodeKilled
+            | Self::RedisFailover
             | Self::PostgresKilled => Way::Kill,
             Self::WasTerm | Self::ClassifierTerm => Way::Term,
             Self::WasStop | Self::ClassifierStop | Self::RedisPaused | Self::PostgresPaused => {
@@ -136,7 +147,8 @@ impl Fault {
             | Self::ClassifierCut => Whom::Classifier(1),
             Self::BrokerKilled => Whom::Broker(1),
             Self::TwoBrokersKilled => Whom::Broker(2),
-            Self::RedisKilledEmpty | Self::RedisPaused => Whom::Redis,
+            Self::RedisKilledEmpty | Self::RedisPaused | Self::RedisFailover => Whom::Redis,
+            Self::RedisNodeKilled => Whom::RedisNode,
             Self::PostgresKilled | Self::PostgresPaused => Whom::Postgres,
             Self::RedisFlush
             | Self::PostgresReset
@@ -145,6 +157,25 @@ impl Fault {
             | Self::Poison
             | Self::RollingRestart => Whom::Nobody,
         }
+    }
+
+    /// Whether it can be had where Redis stands there as `redis`. Networks are cut before one Redis only.
+    pub(crate) fn is_possible(self, redis: RedisKind) -> bool {
+        match self {
+            Self::RedisNodeKilled => redis == RedisKind::Cluster,
+            Self::RedisFailover => redis == RedisKind::Sentinel,
+            _ => redis == RedisKind::One || !self.needs_cables(),
+        }
+    }
+
+    /// Those that are tried if nothing else is said: all, and of a cluster and with sentinels those that are about Redis.
+    pub(crate) fn usual(redis: RedisKind) -> Vec<Self> {
+        let usual = Self::all().iter().copied().filter(|fault| {
+            let of_redis = matches!(fault.whom(), Whom::Redis | Whom::RedisNode)
+                || matches!(fault.way(), Way::Flush | Way::Route);
+            fault.is_possible(redis) && (redis == RedisKind::One || of_redis)
+        });
+        usual.collect()
     }
 
     /// Whether it needs processes whose network can be broken.
@@ -159,7 +190,8 @@ impl Fault {
             | Self::ClassifierStop
             | Self::WasCut
             | Self::ClassifierCut
-            | Self::TwoBrokersKilled => 10,
+            | Self::TwoBrokersKilled
+            | Self::RedisFailover => 10,
             Self::SlowSockets => 15,
             Self::WasKill
             | Self::WasTerm
@@ -168,6 +200,7 @@ impl Fault {
             | Self::ClassifierTerm
             | Self::BrokerKilled
             | Self::RedisPaused
+            | Self::RedisNodeKilled
             | Self::PostgresPaused
             | Self::PostgresReset => 5,
             Self::RedisFlush
@@ -196,11 +229,33 @@ mod tests {
     #[test]
     fn names_are_what_one_types() {
         let names: Vec<_> = Fault::all().iter().map(|fault| fault.name()).collect();
-        assert_eq!(names.len(), 21);
+        assert_eq!(names.len(), 23);
         assert_eq!(names[0], "was-kill");
-        assert_eq!(names[20], "rolling-restart");
+        assert_eq!(names[22], "rolling-restart");
         for (name, fault) in names.iter().zip(Fault::all()) {
             assert_eq!(Fault::from_str(name, false).as_ref(), Ok(fault));
+        }
+    }
+
+    #[test]
+    fn every_kind_of_redis_has_faults_of_its_own() {
+        assert_eq!(Fault::usual(RedisKind::One).len(), 21);
+        for (redis, own, others) in [
+            (
+                RedisKind::Cluster,
+                Fault::RedisNodeKilled,
+                Fault::RedisFailover,
+            ),
+            (
+                RedisKind::Sentinel,
+                Fault::RedisFailover,
+                Fault::RedisNodeKilled,
+            ),
+        ] {
+            let usual = Fault::usual(redis);
+            assert!(usual.contains(&own) && usual.contains(&Fault::RedisFlush));
+            assert!(!usual.contains(&Fault::WasKill) && Fault::WasKill.is_possible(redis));
+            assert!(!others.is_possible(redis) && !Fault::WasCut.is_possible(redis));
         }
     }
 

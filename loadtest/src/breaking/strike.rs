@@ -36,6 +36,8 @@ pub(super) struct Harm<'a> {
     system: &'a System,
     scenario: &'a Scenario,
     slow: Option<Slow>,
+    /// Of Redis: it may be another one after each fault.
+    primary: &'a Server,
     buried_before: i64,
     poison: i64,
     unknown_before: f64,
@@ -68,6 +70,7 @@ impl<'a> Harm<'a> {
             system,
             scenario,
             slow,
+            primary: system.stack.redis_servers().primary().await?,
             buried_before,
             poison: 0,
             unknown_before,
@@ -88,7 +91,8 @@ impl<'a> Harm<'a> {
                 .map(|one| &**one)
                 .collect(),
             Whom::Broker(count) => stack.kafka().iter().take(count).collect(),
-            Whom::Redis => vec![stack.redis()],
+            Whom::Redis => vec![self.primary],
+            Whom::RedisNode => stack.redis_servers().all().last().into_iter().collect(),
             Whom::Postgres => vec![stack.postgres()],
             Whom::Nobody => Vec::new(),
         }
@@ -242,6 +246,9 @@ impl Blow for Harm<'_> {
                 }
             }
             Way::Tear | Way::Flush | Way::Route | Way::Poison => {}
+        }
+        if self.fault.whom() == Whom::Redis {
+            self.system.stack.redis_servers().followed().await?;
         }
         Ok(())
     }
