@@ -8,7 +8,9 @@
 //! record with `check` is the end of it: whoever pushes looks once more.
 //!
 //! Done is what Kafka has acknowledged. Those of a batch of whose records one was not are handed on
-//! again: what comes twice is dropped by the session, and may be pushed twice.
+//! again: what comes twice is dropped by the session, and may be pushed twice. What Kafka calls too large
+//! (the topic may have been told to take less than its records need) would be so for ever: it goes in
+//! smaller records, and at last to `chat-dlq`.
 
 mod judged;
 mod plan;
@@ -27,7 +29,7 @@ use futures_util::{StreamExt as _, stream};
 use protocol::{Home, UserId};
 use routing::decide::View;
 use routing::{HomeState, Route};
-use service::kafka::{Delivery, ProduceError, Producer, Publish, Topics};
+use service::kafka::{Delivery, Outgoing, ProduceError, Producer, Publish, Topics};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -64,6 +66,28 @@ struct Left {
     error: ProduceError,
 }
 
+/// What a batch's records are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One for each home and message, with all who are to get it there.
+    Shared,
+    /// One for each home, message and recipient.
+    Single,
+    /// Dead letters: one for each message and recipient, as a push.
+    Letter,
+}
+
+impl Form {
+    /// What is tried when Kafka calls such a record too large.
+    fn smaller(self) -> Option<Self> {
+        match self {
+            Self::Shared => Some(Self::Single),
+            Self::Single => Some(Self::Letter),
+            Self::Letter => None,
+        }
+    }
+}
+
 /// Hands on. One for all homes that this gateway reads, its own and those that it stewards.
 pub struct Handover<R = Tables, P = Producer> {
     /// Redis.
@@ -89,11 +113,29 @@ type Targets = HashMap<UserId, Vec<Home>>;
 
 impl<R: Whereabouts, P: Publish> Handover<R, P> {
     /// Hands on all of `orphans`, once, and says what is left of them, if anything is.
-    async fn hand_on(&self, orphans: &[Orphan]) -> (Handed, Option<Left>) {
-        let targets = self.targets(orphans).await;
-        let plan = Plan::new(orphans, &targets);
-        let (failed, error) = self.send(&plan).await;
-        let handed = plan.handed(&failed);
+    async fn hand_on(&self, orphans: &[Orphan], form: Form) -> (Handed, Option<Left>) {
+        let targets = match form {
+            Form::Shared | Form::Single => self.targets(orphans).await,
+            Form::Letter => Targets::new(),
+        };
+        let together = match form {
+            Form::Shared => orphans.len().max(1),
+            Form::Single | Form::Letter => 1,
+        };
+        let plans = orphans.chunks(together);
+        let plans: Vec<Plan> = plans.map(|some| Plan::new(some, &targets)).collect();
+        let records = plans.iter().flat_map(|plan| plan.records(&self.topics));
+        let records = records.map(|(record, orphans)| match form {
+            Form::Shared | Form::Single => (record, orphans),
+            Form::Letter => (plan::letter(record, &self.topics), orphans),
+        });
+        let (failed, error) = self.send(records).await;
+        let mut handed = Handed::default();
+        if form != Form::Letter {
+            for plan in &plans {
+                plan.count(&failed, &mut handed);
+            }
+        }
         self.observed.custody.handed_on.inc_by(handed.on as u64);
         self.observed.custody.pushed.inc_by(handed.pushed as u64);
         let left = error.map(|error| {
@@ -108,17 +150,30 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
     pub async fn until_handed(&self, orphans: &[Orphan], stop: &CancellationToken) -> bool {
         let mut pause = AGAIN;
         let mut left = Cow::Borrowed(orphans);
+        let mut form = Form::Shared;
         loop {
             let (_, failed) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return false,
-                handed = self.hand_on(&left) => handed,
+                handed = self.hand_on(&left, form) => handed,
             };
             let Some(Left { orphans, error }) = failed else {
+                if form == Form::Letter {
+                    let orphans = left.len();
+                    tracing::error!(orphans, "too large to be handed on: in chat-dlq");
+                }
                 return true;
             };
             self.observed.hand_on_failures.inc();
             tracing::warn!(%error, orphans = orphans.len(), "not handed on, will be again");
+            if error == ProduceError::TooLarge {
+                let Some(smaller) = form.smaller() else {
+                    // They can't be told and they can't be kept; the next ones can.
+                    tracing::error!(?orphans, "too large even for chat-dlq: given up");
+                    return true;
+                };
+                form = smaller;
+            }
             left = Cow::Owned(orphans);
             tokio::select! {
                 () = stop.cancelled() => return false,
@@ -204,9 +259,12 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
     }
 
     /// Sends all records, and says which orphans are not done for the lack of one, and why.
-    async fn send(&self, plan: &Plan) -> (BTreeSet<Orphan>, Option<ProduceError>) {
+    async fn send(
+        &self,
+        records: impl Iterator<Item = (Outgoing, Vec<Orphan>)>,
+    ) -> (BTreeSet<Orphan>, Option<ProduceError>) {
         let mut sending = Sending::default();
-        for (record, orphans) in plan.records(&self.topics) {
+        for (record, orphans) in records {
             // Of what nobody can take now, no more is tried.
             if sending.is_refused() {
                 sending.failed.extend(orphans);
@@ -258,7 +316,14 @@ impl Sending {
 
     fn fail(&mut self, orphans: Vec<Orphan>, error: ProduceError) {
         self.failed.extend(orphans);
-        if !matches!(self.error, Some(ProduceError::Fatal(_))) {
+        // Too large is said only of what nothing else is the matter with: what is left then is no larger
+        // for having waited.
+        let stays = match &self.error {
+            None | Some(ProduceError::TooLarge) => false,
+            Some(ProduceError::Fatal(_)) => true,
+            Some(_) => error == ProduceError::TooLarge,
+        };
+        if !stays {
             self.error = Some(error);
         }
     }

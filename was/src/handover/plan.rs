@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use protocol::{DeliveryHeaders, PushRecord, Reminders, Target};
+use bytes::Bytes;
+use protocol::{DeliveryHeaders, DlqReason, PushRecord, Reminders, Target, header};
 use service::kafka::{Outgoing, Topics};
 
 use super::{Handed, Targets};
@@ -35,13 +36,11 @@ impl Plan {
         plan
     }
 
-    /// What was done, if all of it was but `failed`.
-    pub(super) fn handed(&self, failed: &BTreeSet<Orphan>) -> Handed {
+    /// Counts what was done, if all of it was but `failed`.
+    pub(super) fn count(&self, failed: &BTreeSet<Orphan>, handed: &mut Handed) {
         let done = |orphan: &&Orphan| !failed.contains(orphan);
-        Handed {
-            on: self.on.iter().filter(done).count(),
-            pushed: self.pushes.iter().filter(done).count(),
-        }
+        handed.on += self.on.iter().filter(done).count();
+        handed.pushed += self.pushes.iter().filter(done).count();
     }
 
     /// The records, each with the orphans that it is for.
@@ -65,6 +64,17 @@ impl Plan {
             (record, vec![*orphan])
         });
         reminders.chain(pushes)
+    }
+}
+
+/// The dead letter of a push that Kafka does not take.
+pub(super) fn letter(push: Outgoing, topics: &Topics) -> Outgoing {
+    let reason = DlqReason::Undeliverable.as_str().as_bytes();
+    Outgoing {
+        key: Some(Bytes::from_static(b"push")),
+        headers: vec![(header::REASON, Bytes::from_static(reason))],
+        payload: push.payload,
+        ..Outgoing::to(topics.dlq())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Mutex;
 
+use protocol::{DeliveryHeaders, DlqReason, PushRecord, header};
 use service::kafka::{Delivery, Outgoing, Placed};
 
-use super::played::{LEASE, Sent, handover, orphan, route, user, view};
+use super::played::{LEASE, Log, Sent, handover, orphan, route, user, view};
 use super::*;
 use crate::socket::Mailbox;
 
@@ -26,7 +27,7 @@ async fn i8_trap_6_to_the_living_and_the_dead_are_removed() {
         orphan(4, 6),
         orphan(5, 6),
     ];
-    let (handed, _) = handover.hand_on(&orphans).await;
+    let (handed, _) = handover.hand_on(&orphans, Form::Shared).await;
     assert_eq!(handed, Handed { on: 3, pushed: 3 });
     let expected = [
         Sent::To(2, 5, vec![1, 4]),
@@ -56,7 +57,9 @@ async fn to_a_session_here_by_way_of_its_home() {
         handover.registry.enter(user(id), route.session, &mailbox);
         handover.stand(id, &[route]);
     }
-    handover.hand_on(&[orphan(1, 5), orphan(2, 5)]).await;
+    handover
+        .hand_on(&[orphan(1, 5), orphan(2, 5)], Form::Shared)
+        .await;
     assert_eq!(handover.sent(), [Sent::To(1, 5, vec![1, 2])]);
     assert_eq!(handover.routes.pruned.lock().unwrap().len(), 0);
 }
@@ -69,7 +72,9 @@ async fn a_claim_above_the_table_is_looked_at_again() {
     handover.stand(2, &[route(2, 21)]);
     let newer = view(&[(10, true), (22, true), (31, true)]);
     *handover.routes.table.lock().unwrap() = Some(newer);
-    handover.hand_on(&[orphan(1, 5), orphan(2, 5)]).await;
+    handover
+        .hand_on(&[orphan(1, 5), orphan(2, 5)], Form::Shared)
+        .await;
     assert_eq!(handover.sent(), [Sent::To(3, 5, vec![1]), Sent::Push(2, 5)]);
     assert_eq!(*handover.routes.looks.lock().unwrap(), 1);
 }
@@ -83,7 +88,9 @@ async fn trap_9_in_the_grace_no_route_is_dead() {
     handover.views = watch::channel(Some(Arc::new(graced))).1;
     handover.stand(1, &[route(2, 20)]);
     handover.stand(2, &[route(3, 29)]);
-    handover.hand_on(&[orphan(1, 5), orphan(2, 5)]).await;
+    handover
+        .hand_on(&[orphan(1, 5), orphan(2, 5)], Form::Shared)
+        .await;
     assert_eq!(
         handover.sent(),
         [Sent::To(2, 5, vec![1]), Sent::To(3, 5, vec![2])]
@@ -101,7 +108,7 @@ async fn i8_without_redis_all_is_pushed_with_a_check() {
         if !known {
             handover.views = watch::channel(None).1;
         }
-        let (handed, _) = handover.hand_on(&[orphan(1, 5)]).await;
+        let (handed, _) = handover.hand_on(&[orphan(1, 5)], Form::Shared).await;
         assert_eq!(handed, Handed { on: 0, pushed: 1 });
         assert_eq!(handover.sent(), [Sent::Push(1, 5)]);
     }
@@ -116,7 +123,7 @@ async fn i8_what_is_not_acknowledged_is_handed_on_again() {
     let timed_out = || (false, ProduceError::TimedOut);
     let refuse = |refusals| *handover.publisher.refusals.lock().unwrap() = refusals;
     refuse(vec![timed_out()]);
-    let (_, left) = handover.hand_on(&[orphan(1, 5)]).await;
+    let (_, left) = handover.hand_on(&[orphan(1, 5)], Form::Shared).await;
     assert_eq!(left.unwrap().error, ProduceError::TimedOut);
     assert_eq!(handover.observed.custody.pushed.get(), 0);
 
@@ -142,7 +149,7 @@ async fn i8_i9_only_what_failed_is_handed_on_again() {
     let refusals = vec![(false, ProduceError::TimedOut)];
     *handover.publisher.refusals.lock().unwrap() = refusals;
     let orphans = [orphan(1, 5), orphan(2, 6), orphan(3, 6), orphan(4, 5)];
-    let (handed, left) = handover.hand_on(&orphans).await;
+    let (handed, left) = handover.hand_on(&orphans, Form::Shared).await;
     assert_eq!(handed, Handed { on: 1, pushed: 1 });
     let left = left.unwrap().orphans;
     assert_eq!(left, [orphan(1, 5), orphan(4, 5)]);
@@ -166,7 +173,7 @@ async fn i9_a_full_queue_is_waited_for() {
     handover.stand(1, &[route(2, 20)]);
     let full = || (true, ProduceError::Full);
     handover.publisher.refusals.lock().unwrap().push(full());
-    let (_, left) = handover.hand_on(&[orphan(1, 5)]).await;
+    let (_, left) = handover.hand_on(&[orphan(1, 5)], Form::Shared).await;
     assert_eq!(left.unwrap().error, ProduceError::Full);
     // Not at the first record, but at the second.
     let gate = Gate::default();
@@ -181,9 +188,93 @@ async fn i9_a_full_queue_is_waited_for() {
         fatal: handover.fatal,
     };
     let orphans: Vec<Orphan> = (1..=20).map(|seq| orphan(1, seq)).collect();
-    let (handed, left) = handover.hand_on(&orphans).await;
+    let (handed, left) = handover.hand_on(&orphans, Form::Shared).await;
     assert_eq!(handed, Handed { on: 20, pushed: 0 });
     assert!(left.is_none(), "{left:?}");
+}
+
+/// I8, I11: records that Kafka calls too large are not tried for ever: each recipient has one of its own;
+/// if that is too large as well, a dead letter; and who can't have even that holds up nobody.
+#[tokio::test]
+async fn i8_i11_what_is_too_large_comes_to_an_end() {
+    let sent = async |most| {
+        let handover = handover();
+        handover.stand(1, &[route(2, 20)]);
+        handover.stand(2, &[route(2, 20)]);
+        let handover = Handover {
+            publisher: Narrow {
+                most,
+                log: handover.publisher,
+            },
+            routes: handover.routes,
+            topics: handover.topics,
+            registry: handover.registry,
+            state: handover.state,
+            views: handover.views,
+            observed: handover.observed,
+            fatal: handover.fatal,
+        };
+        let orphans = [orphan(1, 5), orphan(2, 5), orphan(3, 5)];
+        let never = CancellationToken::new();
+        assert!(handover.until_handed(&orphans, &never).await);
+        let records = std::mem::take(&mut *handover.publisher.log.records.lock().unwrap());
+        let (push, receive) = (handover.topics.push(), handover.topics.receive());
+        let of = |topic: &Arc<str>| records.iter().filter(|r| r.topic == *topic).count();
+        let letters = records.iter().filter(|r| r.topic == *handover.topics.dlq());
+        let letters: Vec<Outgoing> = letters.cloned().collect();
+        (of(receive), of(push), letters)
+    };
+    let single = Narrow::size_of_single();
+    // A push has no headers: it is never too large here.
+    for (most, on, lettered) in [
+        (usize::MAX, 1, 0),
+        (single, 2, 0),
+        (single - 1, 0, 2),
+        (0, 0, 0),
+    ] {
+        let (to_homes, pushed, letters) = sent(most).await;
+        assert_eq!(
+            (to_homes, pushed, letters.len()),
+            (on, 1, lettered),
+            "{most}"
+        );
+    }
+    let (_, _, letters) = sent(single - 1).await;
+    for (letter, id) in letters.iter().zip(1..) {
+        let reason = DlqReason::Undeliverable.as_str().as_bytes();
+        assert_eq!(letter.headers[0], (header::REASON, reason.into()));
+        let orphan = orphan(id, 5);
+        let push = PushRecord::check(orphan.user, orphan.room, orphan.seq);
+        assert_eq!(letter.payload, Some(push.encode()));
+    }
+}
+
+/// Takes records of so many bytes of headers, and no larger ones.
+struct Narrow {
+    most: usize,
+    log: Log,
+}
+
+impl Narrow {
+    fn size(record: &Outgoing) -> usize {
+        record.headers.iter().map(|(_, value)| value.len()).sum()
+    }
+
+    /// A record for a home with one recipient.
+    fn size_of_single() -> usize {
+        let orphan = orphan(1, 5);
+        let headers = DeliveryHeaders::event(orphan.room, orphan.seq, vec![orphan.user]);
+        headers.encode().iter().map(|(_, value)| value.len()).sum()
+    }
+}
+
+impl Publish for Narrow {
+    fn publish(&self, record: &Outgoing) -> Result<Delivery, ProduceError> {
+        match Self::size(record) <= self.most {
+            true => self.log.publish(record),
+            false => Ok(Delivery::known(Err(ProduceError::TooLarge))),
+        }
+    }
 }
 
 /// A queue that is full after each three.
@@ -230,6 +321,6 @@ async fn a_producer_that_failed_for_good_is_told() {
         .lock()
         .unwrap()
         .push((true, fatal));
-    handover.hand_on(&[orphan(1, 5)]).await;
+    handover.hand_on(&[orphan(1, 5)], Form::Shared).await;
     assert!(handover.fatal.is_cancelled());
 }
