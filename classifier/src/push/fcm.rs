@@ -57,6 +57,7 @@ pub(super) struct Fcm {
     url: Url,
     access: Access,
     store: Store,
+    clock: Clock,
 }
 
 impl Fcm {
@@ -74,7 +75,8 @@ impl Fcm {
         let url = Url::parse(&base).and_then(|base| base.join(&path));
         Ok(Self {
             url: url.map_err(|_| FcmError::Address)?,
-            access: Access::new(client.clone(), credentials, clock),
+            access: Access::new(client.clone(), credentials, clock.clone()),
+            clock,
             client,
             store,
         })
@@ -195,7 +197,8 @@ impl Fcm {
             Ok(answer) => answer,
             Err(error) => return Verdict::again(chain(&error.without_url())),
         };
-        let (status, asked) = (answer.status(), retry_after(answer.headers()));
+        let asked = retry_after(answer.headers(), self.clock.wall_ms());
+        let status = answer.status();
         if status.is_success() {
             return Verdict::Taken;
         }

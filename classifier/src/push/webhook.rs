@@ -91,7 +91,10 @@ impl Webhook {
             .header(SIGNATURE, format!("v1={signature}"))
             .body(body);
         match request.send().await {
-            Ok(answer) => judge(answer.status().as_u16(), retry_after(answer.headers())),
+            Ok(answer) => {
+                let asked = retry_after(answer.headers(), self.clock.wall_ms());
+                judge(answer.status().as_u16(), asked)
+            }
             // The URL stays out of it: it may hold a token.
             Err(error) => Verdict::again(chain(&error.without_url())),
         }
