@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use super::fcm::Fcm;
 use super::notices::Notices;
-use super::queues::Queues;
+use super::queues::{Crowded, Queues};
 use super::shared::Shared;
 use super::slot::Slot;
 use super::told::{Fate, Item, fates};
@@ -59,9 +59,9 @@ impl<P: Publish> Sender<P> {
                 Some(user) = under_way.next() => queues.end(user),
                 slot = &mut free, if queues.has_turn() => {
                     free.set(Slot::of(&slots));
-                    if let Some((user, items)) = queues.start(me.batch) {
+                    if let Some((user, items, crowded)) = queues.start(me.batch) {
                         under_way.push(async move {
-                            me.deliver(user, items, slot).await;
+                            me.deliver(user, items, crowded, slot).await;
                             user
                         });
                     }
@@ -76,7 +76,7 @@ impl<P: Publish> Sender<P> {
 
     /// One user's pushes, until they are told or given up. When their partition is over first they
     /// are neither, and not done: whoever reads it next tells them.
-    async fn deliver(&self, user: UserId, mut items: Vec<Item>, slot: Slot) {
+    async fn deliver(&self, user: UserId, mut items: Vec<Item>, crowded: Crowded, slot: Slot) {
         // In this order: who waits for the partition's deliveries waits for this one, or it sees
         // that it is over. Items of a claim that is over may stand before those of the next one.
         let begun: Vec<_> = items
@@ -90,6 +90,7 @@ impl<P: Publish> Sender<P> {
         let tries = Tries {
             user,
             give_up: self.give_up,
+            crowded,
             chance: self.chance,
             over: &first.partition.over,
             metrics: &self.shared.metrics,

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::metrics::PushMetrics;
 use super::patience::Patience;
+use super::queues::Crowded;
 use super::slot::Slot;
 use super::verdict::{To, Verdict};
 use crate::pipeline::backoff::Stopped;
@@ -18,6 +19,8 @@ pub(super) struct Tries<'a> {
     pub(super) user: UserId,
     /// From the first try to the end of the last one.
     pub(super) give_up: Duration,
+    /// Set when too many wait behind them: then a try that failed was the last.
+    pub(super) crowded: Crowded,
     /// A number from 0 to 1, a new one each time.
     pub(super) chance: fn() -> f64,
     /// Cancelled when it is not this process's to try any more.
@@ -67,13 +70,14 @@ impl Trying<'_> {
         &mut self,
         attempt: impl Future<Output = Verdict>,
     ) -> Result<Option<End>, Stopped> {
-        let Tries {
+        let &Tries {
             user,
             over,
             metrics,
             chance,
+            ref crowded,
             ..
-        } = *self.tries;
+        } = self.tries;
         let (to, asked_at) = (self.to, Instant::now());
         let verdict = attempt.await;
         metrics.requested(to, &verdict, asked_at.elapsed());
@@ -86,7 +90,8 @@ impl Trying<'_> {
             }
             Verdict::Again { why, asked } => (why, asked),
         };
-        let Some(pause) = self.patience.next(self.began.elapsed(), asked, chance()) else {
+        let pause = self.patience.next(self.began.elapsed(), asked, chance());
+        let Some(pause) = pause.filter(|_| !crowded.is_so()) else {
             tracing::error!(%user, to, why, "pushes are given up");
             return Ok(Some(End::Tired));
         };
@@ -97,5 +102,42 @@ impl Trying<'_> {
             // Somebody else is told meanwhile.
             () = self.slot.pause(pause) => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use service::metrics::Metrics;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// I9: what fails is tried again, but not once too many wait behind it; what is taken is taken.
+    #[tokio::test]
+    async fn i9_what_keeps_too_many_waiting_is_given_up() {
+        let metrics = PushMetrics::new(&Metrics::new());
+        let over = CancellationToken::new();
+        let tries = Tries {
+            user: UserId::new(1).unwrap(),
+            give_up: Duration::from_secs(600),
+            crowded: Crowded::default(),
+            chance: || 0.5,
+            over: &over,
+            metrics: &metrics,
+        };
+        let mut slot = Slot::of(&Arc::new(Semaphore::new(1))).await;
+        let mut trying = tries.begin(To::Webhook, &mut slot);
+        let fails = async || Verdict::again("status 503");
+        assert!(matches!(trying.attempt(fails()).await, Ok(None)));
+        tries.crowded.0.store(true, Ordering::Relaxed);
+        let taken = trying.attempt(async { Verdict::Taken }).await;
+        assert!(matches!(taken, Ok(Some(End::Taken))));
+        assert!(matches!(
+            trying.attempt(fails()).await,
+            Ok(Some(End::Tired))
+        ));
     }
 }
