@@ -53,7 +53,7 @@ pub use webhook::{SIGNATURE, TIMESTAMP, signature};
 use std::sync::Arc;
 use std::time::Duration;
 
-use routing::{Redis, RouteTable, RoutingError};
+use routing::{RouteTable, RoutingError};
 use service::admin::{AdminServer, BindError};
 use service::clock::Clock;
 use service::kafka::{Admin, Consumer, KafkaError, Producer};
@@ -65,7 +65,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::{FreshRoutes, KafkaPublish};
-use crate::serve::measured;
+use crate::serve::{measured, measured_redis};
 use crate::settings::Settings;
 use fcm::Fcm;
 use oldest::Oldest;
@@ -169,7 +169,10 @@ pub async fn start(
     let (webhook, fcm) = (webhook.transpose()?, fcm.transpose()?);
 
     let topics = settings.kafka.topics();
-    let routes = FreshRoutes(RouteTable::new(&Redis::connect(&settings.redis)?));
+    let routes = FreshRoutes(RouteTable::new(&measured_redis(
+        &settings.redis,
+        &metrics.all,
+    )?));
     let producer = Producer::start(&settings.kafka, "push", MESSAGE_TIMEOUT)?;
     producer.measure(&metrics.all);
     metrics.homes.set(settings.home_count().into());

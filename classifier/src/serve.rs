@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{Address, DeliveryHeaders};
-use routing::{Redis, RouteTable, RoutingError};
+use routing::{Redis, RedisSettings, RouteTable, RoutingError};
 use service::admin::{AdminServer, BindError};
 use service::clock::Clock;
 use service::kafka::{Admin, Consumer, KafkaError, Producer, Topics};
 use service::lifecycle::{Failure, Lifecycle};
 use service::metrics::Metrics;
 use service::readiness::{Condition, Readiness};
-use service::statements;
+use service::{requests, statements};
 use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -79,6 +79,15 @@ pub(crate) async fn measured(
     Ok(store)
 }
 
+/// Redis, with every request measured.
+pub(crate) fn measured_redis(
+    settings: &RedisSettings,
+    metrics: &Metrics,
+) -> Result<Redis, RoutingError> {
+    let observer = requests::observer(metrics, Redis::REQUESTS, Redis::OUTCOMES);
+    Redis::connect_observed(settings, Arc::new(observer))
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let lifecycle = Lifecycle::new(settings.drain);
@@ -98,7 +107,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     check_lanes(&admin, &topics, &settings).await?;
     check_homes(&admin, &topics, &settings).await?;
     let fatal = CancellationToken::new();
-    let routes = RouteTable::new(&Redis::connect(&settings.redis)?);
+    let routes = RouteTable::new(&measured_redis(&settings.redis, &metrics)?);
     let context = Arc::new(Context::<Servers> {
         ledger: measured(&settings.store, &metrics).await?,
         source: KafkaLanes::new(consumer, admin, topics.clone()),

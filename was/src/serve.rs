@@ -12,7 +12,7 @@ use service::kafka::{Admin, Consumer, KafkaSettings, Producer, Topics};
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
 use service::readiness::Readiness;
-use service::statements;
+use service::{requests, statements};
 use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let store = measured(&settings.store, &metrics)
         .await
         .context("postgres.url")?;
-    let redis = Redis::connect(&settings.redis)?;
+    let asked = requests::observer(&metrics, Redis::REQUESTS, Redis::OUTCOMES);
+    let redis = Redis::connect_observed(&settings.redis, Arc::new(asked))?;
     let registry = Arc::new(Registry::default());
     registry.measure(&metrics, settings.queue);
     let table = RouteTable::new(&redis);
