@@ -55,6 +55,10 @@ impl Space {
         Ok(space)
     }
 
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
     /// What the space is called: part of all its names.
     #[must_use]
     pub fn name(&self) -> &str {

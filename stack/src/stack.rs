@@ -40,6 +40,8 @@ pub struct Options {
     /// Whether the brokers' JVMs optimize all they can: a minute of slow brokers on few cores, and faster ones after it.
     /// For servers that are measured; the others live for minutes, and their code is compiled once and quickly.
     pub optimize: bool,
+    /// Whether the brokers have listeners for who proves who it is, beside the plain one: see [`Space::kafka_by_password`].
+    pub guarded_kafka: bool,
     /// Whether Postgres speaks TLS as well, and has a user who must: see [`Space::guarded_postgres`].
     pub guarded_postgres: bool,
     /// As what Redis stands there. Cables lead to one server only.
@@ -51,6 +53,7 @@ impl Options {
     #[must_use]
     pub fn shared() -> Self {
         Self {
+            guarded_kafka: true,
             guarded_postgres: true,
             ..Self::default()
         }
@@ -64,6 +67,7 @@ impl Default for Options {
             dir: None,
             cables: 0,
             optimize: false,
+            guarded_kafka: false,
             guarded_postgres: false,
             redis: RedisKind::One,
         }
@@ -75,6 +79,8 @@ impl Default for Options {
 pub struct Addresses {
     /// `host:port,…`, as Kafka's clients want it.
     pub kafka_brokers: String,
+    /// The same of the listeners that want proof, if there are any.
+    pub guarded_kafka: Option<GuardedKafka>,
     /// How many brokers that are.
     pub brokers: usize,
     /// The database `postgres`, from which others are made.
@@ -91,6 +97,15 @@ pub struct Addresses {
     pub redis_ports: Vec<u16>,
     /// The folder for data and logs.
     pub dir: PathBuf,
+}
+
+/// Where Kafka wants proof, each as `host:port,…`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GuardedKafka {
+    /// A password, over TLS (SASL_SSL).
+    pub password: String,
+    /// A client's certificate (SSL).
+    pub certificate: String,
 }
 
 /// Running servers. Those that this process started end with the value, or with the process at the latest.
@@ -333,7 +348,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     };
     let dir = folder.path.clone();
     let certificates = Certificates::make(&dir)?;
-    let mut ports = kafka::free_ports(options.brokers);
+    let mut ports = kafka::free_ports(options.brokers, options.guarded_kafka);
     let (postgres_port, redis_port) = (ports::free_port(), ports::free_port());
     // First: brokers have to know by which ports they are reached.
     let cables = (0..options.cables)
@@ -345,7 +360,8 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     ));
     // Kafka's and Postgres's preparations take about a second each: side by side.
     let (kafka, postgres) = std::thread::scope(|scope| {
-        let kafka = scope.spawn(|| kafka::start(&installed, &dir, &ports, options.optimize));
+        let kafka =
+            scope.spawn(|| kafka::start(&installed, &dir, &ports, options.optimize, &certificates));
         let guarded = options.guarded_postgres.then_some(&certificates);
         let postgres = postgres::start(&installed, &dir, postgres_port, guarded);
         (kafka.join(), postgres)
@@ -357,7 +373,8 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     }
     let redis = redis::start(options.redis, &installed, &dir, redis_port, &certificates)?;
     let addresses = Addresses {
-        kafka_brokers: brokers.join(","),
+        kafka_brokers: kafka::brokers(&ports, |its| Some(its.clients)).unwrap_or_default(),
+        guarded_kafka: guarded_kafka(&ports),
         brokers: options.brokers,
         postgres_url: format!("postgres://postgres@127.0.0.1:{postgres_port}/postgres"),
         guarded_postgres_url: options
@@ -378,6 +395,13 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         turn: None,
     };
     Ok((addresses, own))
+}
+
+fn guarded_kafka(brokers: &[kafka::Ports]) -> Option<GuardedKafka> {
+    Some(GuardedKafka {
+        password: kafka::brokers(brokers, |its| Some(its.guarded?.password))?,
+        certificate: kafka::brokers(brokers, |its| Some(its.guarded?.certificate))?,
+    })
 }
 
 /// Proxies before all servers, and a listener at each broker for who comes through them.

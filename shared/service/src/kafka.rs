@@ -16,11 +16,14 @@ mod fates;
 mod feed;
 mod gate;
 mod native;
+mod pem;
 mod producer;
 mod record;
+mod security;
 mod settings;
 mod start;
 mod topics;
+mod trouble;
 
 pub use admin::{Admin, TopicSpec};
 pub use behind::Ends;
@@ -29,7 +32,8 @@ pub use delivery::{Delivery, Placed, ProduceError, Publish};
 pub use feed::{Feed, FeedError, ReadFeed};
 pub use producer::{MAX_RECORD_BYTES, Producer};
 pub use record::{Incoming, Outgoing};
-pub use settings::{KafkaSettings, SaslMechanism, SecurityProtocol};
+pub use security::{Identity, Login, SaslMechanism, Security, SecurityProtocol, Tls};
+pub use settings::KafkaSettings;
 pub use start::{Start, Watermarks};
 pub use topics::Topics;
 
@@ -40,7 +44,7 @@ use std::time::Duration;
 pub enum KafkaError {
     /// No broker answered in time.
     #[error(
-        "kafka.brokers = {brokers}: no answer to {asked} within {waited:?}; are they running and reachable? Last: {last}"
+        "kafka.brokers = {brokers}: no answer to {asked} within {waited:?}; are they running and reachable, and is their listener one for this kafka.security_protocol? Last: {last}"
     )]
     Unreachable {
         /// The setting's value.
@@ -51,6 +55,24 @@ pub enum KafkaError {
         waited: Duration,
         /// The last error seen.
         last: String,
+    },
+    /// Brokers and this client do not come to terms about who is who.
+    #[error(
+        "{setting}: {advice}. No answer to {asked} within {waited:?} (kafka.brokers = {brokers}); librdkafka says: {said}"
+    )]
+    NotLetIn {
+        /// The setting to look at.
+        setting: &'static str,
+        /// What is wrong with it, as far as can be told, and what to do.
+        advice: &'static str,
+        /// What was asked for.
+        asked: String,
+        /// How long.
+        waited: Duration,
+        /// The brokers.
+        brokers: String,
+        /// Why, in librdkafka's words.
+        said: String,
     },
     /// A client could not be made: a setting does not fit.
     #[error("a Kafka client can't be made (check the kafka.* settings): {0}")]

@@ -1,5 +1,7 @@
 //! Kafka in KRaft mode: each process is broker and controller, so with three any one may die.
 
+pub(crate) mod guarded;
+
 use std::{
     ffi::OsString,
     fs,
@@ -11,8 +13,10 @@ use std::{
 use rand::RngExt as _;
 use rustix::process::Signal;
 
+use self::guarded::Guarded;
 use super::run;
 use crate::{
+    certificates::Certificates,
     error::{Doing, Result},
     install::Installed,
     ports,
@@ -27,6 +31,8 @@ pub(crate) struct Ports {
     pub(crate) controller: u16,
     /// For who comes through a proxy: one for each cable.
     pub(crate) cables: Vec<Cabled>,
+    /// For who proves who it is, if there shall be any.
+    pub(crate) guarded: Option<Guarded>,
 }
 
 /// A listener that names a proxy as its address.
@@ -54,6 +60,7 @@ pub(crate) fn start(
     dir: &Path,
     brokers: &[Ports],
     optimize: bool,
+    certificates: &Certificates,
 ) -> Result<Vec<Server>> {
     let logging = dir.join("kafka-log4j2.properties");
     fs::write(&logging, LOGGING).doing(|| format!("write {}", logging.display()))?;
@@ -65,7 +72,7 @@ pub(crate) fn start(
         let properties = home.join("server.properties");
         fs::write(
             &properties,
-            settings(node, its, brokers, &home.join("data")),
+            settings(node, its, brokers, &home.join("data"), certificates),
         )
         .doing(|| format!("write {}", properties.display()))?;
         if !home.join("data").join("meta.properties").exists() {
@@ -75,15 +82,19 @@ pub(crate) fn start(
                 .args(SHORT_LIVED)
                 .args(classpath(installed, &logging))
                 .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id, "-c"])
-                .arg(&properties);
+                .arg(&properties)
+                .args(its.guarded.iter().flat_map(|_| guarded::users()));
             run("formatting Kafka's data folder", &mut format)?;
         }
         servers.push(Server::spawn(plan(
             installed,
             dir,
             node,
-            its.clients,
-            brokers,
+            Probe::Kafka {
+                port: its.clients,
+                // After one broker of three was killed, the others are ready without it.
+                brokers: if brokers.len() > 1 { 2 } else { 1 },
+            },
             &logging,
             properties,
             if optimize { &LONG_LIVED } else { &SHORT_LIVED },
@@ -96,8 +107,7 @@ fn plan(
     installed: &Installed,
     dir: &Path,
     node: i32,
-    port: u16,
-    brokers: &[Ports],
+    probe: Probe,
     logging: &Path,
     properties: PathBuf,
     machine: &[&str],
@@ -114,11 +124,7 @@ fn plan(
         wrapper: Vec::new(),
         env: Vec::new(),
         log: dir.join(format!("kafka-{node}.log")),
-        // After one broker of three was killed, the others are ready without it.
-        probe: Probe::Kafka {
-            port,
-            brokers: if brokers.len() > 1 { 2 } else { 1 },
-        },
+        probe,
         patience: Duration::from_secs(60),
         end: Signal::KILL,
     }
@@ -141,7 +147,13 @@ fn cluster_id() -> String {
     id
 }
 
-fn settings(node: i32, its: &Ports, brokers: &[Ports], data: &Path) -> String {
+fn settings(
+    node: i32,
+    its: &Ports,
+    brokers: &[Ports],
+    data: &Path,
+    certificates: &Certificates,
+) -> String {
     let voters: Vec<String> = (1..)
         .zip(brokers)
         .map(|(node, ports): (i32, _)| format!("{node}@127.0.0.1:{}", ports.controller))
@@ -151,13 +163,15 @@ fn settings(node: i32, its: &Ports, brokers: &[Ports], data: &Path) -> String {
     let Ports {
         clients,
         controller,
-        cables,
+        guarded,
+        ..
     } = its;
     let Listeners {
         listeners,
         protocols,
         advertised,
-    } = Listeners::of(cables, *clients);
+    } = Listeners::of(its);
+    let guards = guarded.map_or_else(String::new, |_| guarded::settings(certificates));
     format!(
         "process.roles=broker,controller\n\
          node.id={node}\n\
@@ -185,12 +199,13 @@ fn settings(node: i32, its: &Ports, brokers: &[Ports], data: &Path) -> String {
          num.io.threads=2\n\
          log.cleaner.dedupe.buffer.size=8388608\n\
          log.index.size.max.bytes=1048576\n\
-         log.segment.delete.delay.ms=1000\n",
+         log.segment.delete.delay.ms=1000\n\
+         {guards}",
         data = data.display(),
     )
 }
 
-/// What stands in the settings for cables; nothing without any.
+/// What stands in the settings for listeners beside the two that there always are; nothing without any.
 #[derive(Default)]
 struct Listeners {
     listeners: String,
@@ -199,23 +214,25 @@ struct Listeners {
 }
 
 impl Listeners {
-    fn of(cables: &[Cabled], clients: u16) -> Self {
+    fn of(ports: &Ports) -> Self {
         let mut all = Self::default();
-        if cables.is_empty() {
-            return all;
-        }
-        let mut advertised = format!("PLAINTEXT://127.0.0.1:{clients}");
-        for (number, cable) in (1..).zip(cables) {
-            let Cabled {
-                listens,
-                advertises,
-            } = cable;
-            let name = format!("CABLE{number}");
+        let mut advertised = format!("PLAINTEXT://127.0.0.1:{}", ports.clients);
+        let mut add = |name: &str, listens: u16, advertises: u16, protocol: &str| {
             all.listeners += &format!(",{name}://127.0.0.1:{listens}");
-            all.protocols += &format!(",{name}:PLAINTEXT");
+            all.protocols += &format!(",{name}:{protocol}");
             advertised += &format!(",{name}://127.0.0.1:{advertises}");
+        };
+        for (number, cable) in (1..).zip(&ports.cables) {
+            let name = format!("CABLE{number}");
+            add(&name, cable.listens, cable.advertises, "PLAINTEXT");
         }
-        all.advertised = format!("advertised.listeners={advertised}\n");
+        for (name, port, protocol) in ports.guarded.iter().flat_map(|its| its.listeners()) {
+            add(name, port, port, protocol);
+        }
+        // Without any the brokers advertise what they listen on.
+        if !all.listeners.is_empty() {
+            all.advertised = format!("advertised.listeners={advertised}\n");
+        }
         all
     }
 }
@@ -226,15 +243,25 @@ pub(crate) fn copies(brokers: usize) -> (usize, usize) {
     (copies, if copies == 3 { 2 } else { 1 })
 }
 
-/// A free port for clients and one for the controllers' quorum, for each broker.
-pub(crate) fn free_ports(brokers: usize) -> Vec<Ports> {
+/// A free port for clients and one for the controllers' quorum, for each broker; and for its guarded listeners.
+pub(crate) fn free_ports(brokers: usize, guarded: bool) -> Vec<Ports> {
     (0..brokers)
         .map(|_| Ports {
             clients: ports::free_port(),
             controller: ports::free_port(),
             cables: Vec::new(),
+            guarded: guarded.then(Guarded::free),
         })
         .collect()
+}
+
+/// `host:port,…` of all brokers, by one of their ports; none if one has none.
+pub(crate) fn brokers(all: &[Ports], port: impl Fn(&Ports) -> Option<u16>) -> Option<String> {
+    let listed: Option<Vec<String>> = all
+        .iter()
+        .map(|its| Some(format!("127.0.0.1:{}", port(its)?)))
+        .collect();
+    Some(listed?.join(","))
 }
 
 const LOGGING: &str = "\
@@ -266,8 +293,11 @@ mod tests {
             clients: 1,
             controller: 2,
             cables: Vec::new(),
+            guarded: None,
         };
-        let settings = settings(1, &ports, std::slice::from_ref(&ports), Path::new("data"));
+        let dir = Path::new("data");
+        let certificates = Certificates::of(dir);
+        let settings = settings(1, &ports, std::slice::from_ref(&ports), dir, &certificates);
         for line in settings.lines() {
             let (key, value) = line.split_once('=').unwrap();
             let there = format!("KAFKA_{}: {value}", key.to_uppercase().replace('.', "_"));

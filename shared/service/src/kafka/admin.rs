@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::context::Logging;
 use super::native::{self, DescribeError, Described};
+use super::trouble::Unanswered;
 use super::{KafkaError, KafkaSettings};
 
 /// One question to the brokers.
@@ -42,7 +43,7 @@ impl Admin {
     pub fn connect(settings: &KafkaSettings, deadline: Duration) -> Result<Self, KafkaError> {
         let client = settings
             .client("admin")
-            .create_with_context(Logging)
+            .create_with_context(Logging::default())
             .map_err(|error| KafkaError::Client(error.to_string()))?;
         Ok(Self {
             client: Arc::new(client),
@@ -158,6 +159,11 @@ impl Admin {
                     .unwrap_or_else(|_| {
                         Err(DescribeError::Other("the call was dropped".to_owned()))
                     });
+            let client = self.client.inner();
+            native::hear(client);
+            if matches!(answer, Ok(_) | Err(DescribeError::NoSuchTopic)) {
+                client.context().troubles().over();
+            }
             let last = match answer {
                 Ok(described) if expected == Expected::Yes && described.leaderless > 0 => {
                     format!("{} partitions have no leader yet", described.leaderless)
@@ -174,13 +180,15 @@ impl Admin {
     }
 
     async fn again(&self, until: Instant, asked: &str, last: String) -> Result<(), KafkaError> {
+        let client = self.client.inner();
+        native::hear(client);
         if Instant::now() + AGAIN >= until {
-            return Err(KafkaError::Unreachable {
+            return Err(client.context().troubles().explain(Unanswered {
                 brokers: self.brokers.clone(),
                 asked: asked.to_owned(),
                 waited: self.deadline,
                 last,
-            });
+            }));
         }
         tracing::debug!(asked, last, "asking again");
         tokio::time::sleep(AGAIN).await;

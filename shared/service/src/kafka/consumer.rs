@@ -19,6 +19,7 @@ use super::context::Logging;
 use super::feed::{Feed, FeedState};
 use super::producer::MAX_MESSAGE_BYTES;
 use super::start::start_offset;
+use super::trouble::Unanswered;
 use super::{KafkaError, KafkaSettings, Start, Watermarks};
 
 /// One question to the brokers; several fit into a caller's deadline.
@@ -96,7 +97,7 @@ impl Consumer {
             .set("queued.max.messages.kbytes", ahead.to_string())
             .set("queued.min.messages", "5000");
         let native: BaseConsumer<Logging> = config
-            .create_with_context(Logging)
+            .create_with_context(Logging::default())
             .map_err(|error| KafkaError::Client(error.to_string()))?;
         let shared = Arc::new(Shared {
             native: Arc::new(native),
@@ -267,12 +268,7 @@ impl Consumer {
                 asked,
                 message: "the call was dropped".to_owned(),
             }),
-            Err(_) => Err(KafkaError::Unreachable {
-                brokers: self.0.brokers.clone(),
-                asked,
-                waited: COMMIT,
-                last: "no answer".to_owned(),
-            }),
+            Err(_) => Err(self.unanswered(asked, COMMIT, "no answer".to_owned())),
         }
     }
 
@@ -325,14 +321,12 @@ impl Consumer {
                 .await
                 .unwrap_or_else(|_| Err("the call was dropped".to_owned()));
             match answer {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.0.native.context().troubles().over();
+                    return Ok(answer);
+                }
                 Err(last) if Instant::now() + AGAIN >= until => {
-                    return Err(KafkaError::Unreachable {
-                        brokers: self.0.brokers.clone(),
-                        asked,
-                        waited: deadline,
-                        last,
-                    });
+                    return Err(self.unanswered(asked, deadline, last));
                 }
                 Err(error) => {
                     tracing::debug!(asked, error, "asking again");
@@ -340,6 +334,16 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    fn unanswered(&self, asked: String, waited: Duration, last: String) -> KafkaError {
+        let brokers = self.0.brokers.clone();
+        self.0.native.context().troubles().explain(Unanswered {
+            brokers,
+            asked,
+            waited,
+            last,
+        })
     }
 }
 

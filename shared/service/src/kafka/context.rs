@@ -5,8 +5,19 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError as Native;
 
-/// Logs of a client without deliveries.
-pub(super) struct Logging;
+use super::trouble::{self, Blame, Troubles};
+
+/// Logs of a client without deliveries, and why it is not let in.
+#[derive(Default)]
+pub(super) struct Logging {
+    troubles: Troubles,
+}
+
+impl Logging {
+    pub(super) fn troubles(&self) -> &Troubles {
+        &self.troubles
+    }
+}
 
 impl ClientContext for Logging {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -14,7 +25,9 @@ impl ClientContext for Logging {
     }
 
     fn error(&self, error: Native, reason: &str) {
-        log_error(&error, reason);
+        if let Some(blame) = log_error(&error, reason) {
+            self.troubles.hear(blame, reason);
+        }
     }
 }
 
@@ -34,7 +47,15 @@ pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     }
 }
 
-pub(super) fn log_error(error: &Native, reason: &str) {
-    // Lost connections are librdkafka's to mend; what matters fails the call that needed them.
-    tracing::warn!(%error, reason, "librdkafka");
+/// Whom to blame, if a setting is.
+pub(super) fn log_error(error: &Native, reason: &str) -> Option<Blame> {
+    let blame = trouble::blame(error.rdkafka_error_code(), reason);
+    match blame {
+        Some(Blame { setting, advice }) => {
+            tracing::warn!(%error, reason, setting, advice, "the brokers do not let this client in");
+        }
+        // Lost connections are librdkafka's to mend; what matters fails the call that needed them.
+        None => tracing::warn!(%error, reason, "librdkafka"),
+    }
+    blame
 }

@@ -44,7 +44,7 @@ impl ClientContext for Fates {
     }
 
     fn error(&self, error: Native, reason: &str) {
-        context::log_error(&error, reason);
+        let _ = context::log_error(&error, reason);
         if error.rdkafka_error_code() == Some(Code::Fatal) {
             self.gate.fail(&ProduceError::Fatal(reason.to_owned()));
         }

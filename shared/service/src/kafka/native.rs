@@ -1,8 +1,8 @@
-//! Two calls of librdkafka's that rdkafka has no safe form of. The only unsafe code there is.
+//! Calls of librdkafka's that rdkafka has no safe form of. The only unsafe code there is.
 
 #![expect(
     unsafe_code,
-    reason = "rdkafka has no call for topic ids, and its header names panic on what is not UTF-8"
+    reason = "rdkafka has no call for topic ids, its header names panic on what is not UTF-8, and its admin client hears nothing"
 )]
 
 use std::ffi::{CStr, CString, c_char, c_int};
@@ -12,6 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError as Native;
 use rdkafka::message::{BorrowedHeaders, Headers as _};
 
 /// What a cluster says of a topic.
@@ -73,6 +75,47 @@ pub(super) fn describe<C: ClientContext>(
         sys::rd_kafka_AdminOptions_destroy(options);
         sys::rd_kafka_TopicCollection_destroy(topics);
         described
+    }
+}
+
+/// Gives what librdkafka has to say (logs, and why there is no connection) to the client's context. For clients that
+/// nobody else polls: rdkafka's admin client waits for its answers only, and what is said would lie there for as long as it lives.
+pub(super) fn hear<C: ClientContext>(client: &Client<C>) {
+    // SAFETY: the queue and each event are taken here, while `client` lives, and given back once, after what is borrowed from them
+    // has been used.
+    unsafe {
+        let queue = sys::rd_kafka_queue_get_main(client.native_ptr());
+        loop {
+            let event = sys::rd_kafka_queue_poll(queue, 0);
+            if event.is_null() {
+                break;
+            }
+            match sys::rd_kafka_event_type(event) {
+                sys::RD_KAFKA_EVENT_ERROR => {
+                    let code = sys::rd_kafka_event_error(event);
+                    let said = text(sys::rd_kafka_event_error_string(event));
+                    let error = Native::Global(code.into());
+                    client.context().error(error, said.trim());
+                }
+                sys::RD_KAFKA_EVENT_LOG => {
+                    let (mut facility, mut said, mut level) = (ptr::null(), ptr::null(), 0);
+                    let (place, words) = (&raw mut facility, &raw mut said);
+                    if sys::rd_kafka_event_log(event, place, words, &raw mut level) == 0 {
+                        // As syslog counts: 4 is a warning, 5 a notice.
+                        let level = match level {
+                            ..=4 => RDKafkaLogLevel::Warning,
+                            5 | 6 => RDKafkaLogLevel::Info,
+                            _ => RDKafkaLogLevel::Debug,
+                        };
+                        let (facility, said) = (text(facility), text(said));
+                        client.context().log(level, facility.trim(), said.trim());
+                    }
+                }
+                _ => {}
+            }
+            sys::rd_kafka_event_destroy(event);
+        }
+        sys::rd_kafka_queue_destroy(queue);
     }
 }
 

@@ -5,5 +5,6 @@ mod place;
 mod cost;
 mod gate;
 mod produce;
+mod proof;
 mod read;
 mod topics;

@@ -9,5 +9,6 @@
 mod admin;
 mod kafka;
 mod lifecycle;
+mod security;
 mod settings;
 mod settings_files;

@@ -14,14 +14,22 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 pub(super) struct Place {
     pub(super) settings: KafkaSettings,
     pub(super) admin: Admin,
-    _space: Space,
+    pub(super) space: Space,
 }
 
 impl Place {
     /// Under a prefix of its own, with `chat-send` of so many partitions.
     pub(super) async fn with_lanes(lanes: usize) -> Self {
+        Self::reached(lanes, |space| {
+            KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix())
+        })
+        .await
+    }
+
+    /// The same, and Kafka is reached in this way.
+    pub(super) async fn reached(lanes: usize, way: impl Fn(&Space) -> KafkaSettings) -> Self {
         let space = Stack::shared().await.unwrap().space().await.unwrap();
-        let settings = KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix());
+        let settings = way(&space);
         let admin = Admin::connect(&settings, PATIENCE).unwrap();
         admin
             .ensure_topics(&[topic(settings.topics().send(), lanes)])
@@ -30,7 +38,7 @@ impl Place {
         Self {
             settings,
             admin,
-            _space: space,
+            space,
         }
     }
 
