@@ -37,21 +37,32 @@ impl Bench {
         classifiers: usize,
         settings: &[(&str, &str)],
     ) -> Self {
-        let space = stack.space().await.unwrap();
+        let settings = settings
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        Self::in_space(stack.space().await.unwrap(), was, classifiers, settings).await
+    }
+
+    /// In this space, with further settings.
+    pub(super) async fn in_space(
+        space: Space,
+        was: usize,
+        classifiers: usize,
+        settings: Vec<(String, String)>,
+    ) -> Self {
         // Load from few users, not abuse: the rate limit has tests of its own.
         let rate = [
             ("SWITCHBOARD_WAS_RATE_PER_SECOND", "10000"),
             ("SWITCHBOARD_WAS_RATE_BURST", "10000"),
         ];
-        let env = rate.iter().chain(settings);
+        let rate = rate.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let options = ClusterOptions {
             was,
             classifiers,
             lanes: 6,
             homes: 6,
-            env: env
-                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-                .collect(),
+            env: rate.into_iter().chain(settings).collect(),
             ..ClusterOptions::default()
         };
         let cluster = Cluster::start(&space, options).await.unwrap();

@@ -11,3 +11,4 @@ mod poison;
 mod redis;
 mod retries;
 mod rooms;
+mod tls;
