@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub(crate) mod run;
+mod side_by_side;
 pub(crate) mod test;
 pub(crate) mod up;
 
