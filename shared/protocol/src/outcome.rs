@@ -95,7 +95,7 @@ pub enum CloseCode {
     TokenExpired,
     /// Another session of the same device took over: do not reconnect by itself.
     Replaced,
-    /// The socket took its frames too slowly: reconnect, then catch up.
+    /// The socket took its frames too slowly, or sent one so: reconnect, then catch up.
     TooSlow,
     /// No pong in time: reconnect.
     HeartbeatLost,

@@ -34,3 +34,11 @@ pub struct Rules {
     /// What `welcome` tells about limits.
     pub limits: Limits,
 }
+
+impl Rules {
+    /// How long a client may take for one message, from its first byte to its last: what has come of it
+    /// is kept meanwhile. Who sends one frame for longer than this answers no ping either.
+    pub fn whole_within(&self) -> Duration {
+        2 * self.ping_every
+    }
+}

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use protocol::MAX_FRAME_BYTES;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,7 +29,15 @@ pub(super) struct Line<S> {
     stream: S,
     place: Place,
     /// None while the line rests.
-    context: Option<Box<WebSocketContext>>,
+    awake: Option<Box<Awake>>,
+}
+
+/// What a line has while it does not rest.
+#[derive(Debug)]
+struct Awake {
+    context: WebSocketContext,
+    /// Since when the client is in the middle of one message.
+    midway: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
@@ -39,8 +48,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
         Self {
             stream,
             place,
-            context: (!begun.is_empty()).then(|| context(begun.to_vec())),
+            awake: (!begun.is_empty()).then(|| awake(begun.to_vec())),
         }
+    }
+
+    /// Since when the client is in the middle of the message that it sends now, as far as was noticed.
+    pub(super) fn midway_since(&self) -> Option<Instant> {
+        self.awake.as_ref()?.midway
     }
 
     /// The next message. Cancel-safe: a message that is not returned yet is not lost.
@@ -49,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
-        if self.context.is_none() {
+        if self.awake.is_none() {
             let mut space = [const { MaybeUninit::uninit() }; READ];
             let mut begun = ReadBuf::uninit(&mut space);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut begun))?;
@@ -59,11 +73,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
                 return Poll::Ready(Err(ended.into()));
             }
             self.place.follow(begun);
-            self.context = Some(context(begun.to_vec()));
+            self.awake = Some(awake(begun.to_vec()));
         }
         let read = ready_of(self.with(cx, |context, stream| context.read(stream)));
-        if read.is_ready() {
-            return read;
+        if let Poll::Ready(message) = read {
+            // Control frames come between the fragments of a message: they don't end it.
+            let whole = matches!(message, Ok(Message::Text(_) | Message::Binary(_)));
+            if let Some(awake) = self.awake.as_mut().filter(|_| whole) {
+                awake.midway = None;
+            }
+            return Poll::Ready(message);
+        }
+        let between = self.place.is_between();
+        if let Some(awake) = self.awake.as_mut().filter(|_| !between) {
+            awake.midway.get_or_insert_with(Instant::now);
         }
         // All that came is taken in, and whoever waits for more is woken by it. Answers to pings
         // leave before the line rests.
@@ -71,9 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             ready_of(self.with(cx, |context, stream| context.flush(stream)))
         {
             flushed?;
-            let open = self.context.as_ref().is_some_and(|c| c.can_write());
-            if open && self.place.is_between() {
-                self.context = None;
+            let open = |awake: &Box<Awake>| awake.context.can_write();
+            if between && self.awake.as_ref().is_some_and(open) {
+                self.awake = None;
             }
         }
         Poll::Pending
@@ -122,30 +145,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             place: &mut self.place,
             cx,
         };
-        act(
-            self.context.get_or_insert_with(|| context(Vec::new())),
-            &mut stream,
-        )
+        let awake = self.awake.get_or_insert_with(|| awake(Vec::new()));
+        act(&mut awake.context, &mut stream)
     }
 
     #[cfg(test)]
     pub(super) fn rests(&self) -> bool {
-        self.context.is_none()
+        self.awake.is_none()
     }
 }
 
-fn context(begun: Vec<u8>) -> Box<WebSocketContext> {
+fn awake(begun: Vec<u8>) -> Box<Awake> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ)
         .write_buffer_size(8 * 1024)
         .max_write_buffer_size(64 * 1024)
         .max_frame_size(Some(MAX_FRAME_BYTES))
         .max_message_size(Some(MAX_FRAME_BYTES));
-    Box::new(WebSocketContext::from_partially_read(
-        begun,
-        Role::Server,
-        Some(config),
-    ))
+    Box::new(Awake {
+        context: WebSocketContext::from_partially_read(begun, Role::Server, Some(config)),
+        midway: None,
+    })
 }
 
 /// What would block is pending.
@@ -264,6 +284,39 @@ mod tests {
         }
         assert_eq!(all(&mut line), [Message::text("x".repeat(400))]);
         assert!(line.rests());
+    }
+
+    /// I9: a message that never ends is known from how long it takes, whatever comes between its fragments;
+    /// of messages that follow each other closely each has its own time.
+    #[tokio::test]
+    async fn i9_how_long_one_message_takes_is_known() {
+        let (mut line, mut client) = lines(1 << 16).await;
+        let fragment = |kind, last| {
+            let data = OpCode::Data(kind);
+            Message::Frame(Frame::message("x", data, last))
+        };
+        client.send(Message::text("whole")).await.unwrap();
+        all(&mut line);
+        assert_eq!(line.midway_since(), None);
+        client.send(fragment(Data::Text, false)).await.unwrap();
+        all(&mut line);
+        let since = line.midway_since();
+        assert!(since.is_some());
+        for _ in 0..3 {
+            client.send(Message::Ping(Bytes::new())).await.unwrap();
+            client.send(fragment(Data::Continue, false)).await.unwrap();
+            assert_eq!(all(&mut line).len(), 1, "a ping");
+            assert_eq!(line.midway_since(), since);
+        }
+        // Its end, and the next one's beginning, read at once.
+        client.feed(fragment(Data::Continue, true)).await.unwrap();
+        client.feed(fragment(Data::Text, false)).await.unwrap();
+        client.flush().await.unwrap();
+        assert_eq!(all(&mut line), [Message::text("xxxxx")]);
+        assert!(line.midway_since() > since, "another one");
+        client.send(fragment(Data::Continue, true)).await.unwrap();
+        all(&mut line);
+        assert_eq!(line.midway_since(), None);
     }
 
     /// A ping is answered although nobody writes, and before the line rests, however full the way is.

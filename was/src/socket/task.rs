@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -103,7 +103,7 @@ impl Served {
                     Came::Gone => return End::Gone,
                     came => self.came(came),
                 },
-                () = &mut sleep => self.tick(),
+                () = &mut sleep => self.tick(socket.midway_since()),
             }
             if !self.out.is_empty() {
                 match Box::pin(self.carry(socket)).await {
@@ -125,9 +125,13 @@ impl Served {
             .step(input, now, &self.gateway.rules, &mut self.out);
     }
 
-    /// Time has passed. If a ping is due, it confirms what the home's reader had queued before the round
-    /// that is under way now: all of that is taken first.
-    fn tick(&mut self) {
+    /// Time has passed; the client is in the middle of a message since `midway`. If a ping is due, it
+    /// confirms what the home's reader had queued before the round that is under way now: all of that is
+    /// taken first.
+    fn tick(&mut self, midway: Option<Instant>) {
+        if midway.is_some_and(|since| since.elapsed() >= self.gateway.rules.whole_within()) {
+            return self.step(Input::End(CloseCode::TooSlow));
+        }
         let present = self.gateway.registry.present();
         self.take_mail();
         self.step(Input::Turned(present));

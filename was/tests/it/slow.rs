@@ -2,9 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 use crate::house::{Gateway, House, PATIENCE};
 use crate::socket::Socket;
@@ -42,6 +46,34 @@ async fn a_body_must_come_in_time() {
     dripping.write_all(TOKEN).await.unwrap();
     assert_eq!(status(&mut dripping).await, "HTTP/1.1 404");
     assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+/// I9: fragments without end are kept for two heartbeats and not for ever, though every ping is answered
+/// between them.
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_a_message_must_end_in_time() {
+    let house = House::new().await;
+    let often = [("SWITCHBOARD_WAS_PING_EVERY", "1s")];
+    let gateway = house.gateway("was-0", &often).await;
+    let mut socket = gateway.session("ann", "phone", &[]).await.0;
+    let (begun, mut kind, mut pings) = (Instant::now(), Data::Text, 0);
+    let code = loop {
+        tokio::select! {
+            came = socket.next() => match came.expect("a close before the end").unwrap() {
+                Message::Ping(_) => pings += 1,
+                Message::Close(frame) => break frame.map(|frame| frame.code.into()),
+                other => panic!("unexpected {other:?}"),
+            },
+            () = tokio::time::sleep(Duration::from_millis(100)) => {
+                let opcode = OpCode::Data(std::mem::replace(&mut kind, Data::Continue));
+                let fragment = Frame::message("x", opcode, false);
+                socket.send(Message::Frame(fragment)).await.unwrap();
+            }
+        }
+        assert!(begun.elapsed() < PATIENCE, "{pings} pings");
+    };
+    assert_eq!(code, Some(4005));
+    assert!(pings >= 2, "closed after {pings} pings");
 }
 
 /// Connections are bounded: more wait. Those that have become sockets are not counted.
