@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::{CloseCode, DeliveryHeaders, ServerFrame};
+use protocol::{CloseCode, DeliveryHeaders, ServerFrame, UserId};
 use routing::decide::{Standing, standing};
-use routing::{HomeTable, Restored, Route, RouteTable};
+use routing::{HomeTable, Restored, Route, RouteTable, RoutingError};
 use service::kafka::Outgoing;
 
 use crate::commands::Commands;
 use crate::gateway::Identity;
+use crate::handover::Judged;
 use crate::metrics::Observed;
 use crate::registry::Registry;
 use crate::session::{Writing, Written};
@@ -68,7 +69,15 @@ impl Routes {
         if !self.registry.has(route.session) {
             return Written::Failed;
         }
-        match self.table.write(*user, device, route).await {
+        let mut written = self.table.write(*user, device, route).await;
+        if let Err(RoutingError::Full) = written {
+            written = match self.clear(*user, route).await {
+                Ok(0) => Err(RoutingError::Full),
+                Ok(_) => self.table.write(*user, device, route).await,
+                Err(error) => Err(error),
+            };
+        }
+        match written {
             Ok(older) => {
                 let older = older.filter(|older| older.session != route.session);
                 if !self.registry.has(route.session) {
@@ -78,11 +87,25 @@ impl Routes {
                 }
                 Written::Stands
             }
+            Err(RoutingError::Full) => Written::Full,
             Err(error) => {
                 self.failed(&error);
                 Written::Failed
             }
         }
+    }
+
+    /// Removes those routes of a user that lead to nobody, and says how many did: a gateway that died
+    /// has left its own, and they stay until a message comes for the user. `mine` is of a session here.
+    async fn clear(&self, user: UserId, mine: &Route) -> Result<usize, RoutingError> {
+        let found = self.table.current(&[user]).await?;
+        let view = self.homes.look().await?;
+        let own = Some((mine.home, mine.incarnation));
+        let here = |session| self.registry.has(session);
+        let dead = Judged::of(&found[0], &view, true, own, here).dead;
+        let pruned = self.table.prune(user, &dead).await?;
+        self.observed.routes_pruned.inc_by(pruned as u64);
+        Ok(pruned)
     }
 
     /// Undoes the write of a session that had gone by then: what it replaced stands again, unless
@@ -204,7 +227,7 @@ impl Routes {
         });
     }
 
-    fn failed(&self, error: &routing::RoutingError) {
+    fn failed(&self, error: &RoutingError) {
         self.observed.route_failures.inc();
         tracing::debug!(error = service::lifecycle::chain(error), "route");
     }

@@ -85,7 +85,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let redis = Redis::connect_observed(&settings.redis, Arc::new(asked))?;
     let registry = Arc::new(Registry::default());
     registry.measure(&metrics, settings.queue);
-    let table = RouteTable::new(&redis);
+    let table = RouteTable::new(&redis).with_most(settings.sessions_per_user);
     let homes = HomeTable::new(&redis, settings.home.homes);
     let routes = Routes::new(
         table.clone(),

@@ -48,6 +48,16 @@ pub const KEYS: &[Key] = &[
         "connections open at once beside the sockets; more wait to be accepted",
     ),
     Key::new(
+        "was.sessions_per_user",
+        "50",
+        "sessions that a user may have at once, on all gateways together",
+    ),
+    Key::new(
+        "was.rooms_per_user",
+        "2000",
+        "rooms that a user may be in at once",
+    ),
+    Key::new(
         "was.home_lease",
         "2s",
         "how long the home stays claimed without being renewed",
@@ -200,6 +210,10 @@ pub struct Settings {
     pub rate: Rate,
     /// Sockets open at once.
     pub max_sockets: usize,
+    /// Sessions that a user may have at once, wherever they are.
+    pub sessions_per_user: usize,
+    /// Rooms that a user may be in at once.
+    pub rooms_per_user: i64,
     /// Connections open at once that are not (yet) sockets.
     pub max_connections: usize,
     /// How long Kafka may take to acknowledge a command (trap 11).
@@ -302,6 +316,9 @@ impl Settings {
             queue,
             rate,
             max_sockets: values.within("was.max_sockets", 1..=10_000_000),
+            sessions_per_user: values.within("was.sessions_per_user", 1..=10_000),
+            // Each of them has a cursor in a hello, which takes so many.
+            rooms_per_user: values.within("was.rooms_per_user", 1..=10_000),
             max_connections: values.within("was.max_connections", 1..=1_000_000),
             command_timeout,
             outcome_timeout: values.within("was.outcome_timeout", ms(100)..=ms(10_000)),

@@ -40,6 +40,16 @@ fn the_default_name_has_the_host_at_its_end() {
     assert_eq!(named.home.name, "was-3");
 }
 
+/// I9: nobody may have no session at all, nor take every place of a gateway.
+#[test]
+fn i9_sessions_of_a_user_have_a_bound() {
+    assert_eq!(read(&[]).0.sessions_per_user, 50);
+    for value in ["0", "10001"] {
+        let (_, mistakes) = read(&["--was-sessions-per-user", value]);
+        assert!(mistakes.contains("was.sessions_per_user"), "{mistakes}");
+    }
+}
+
 /// Times of no length would make a gateway that closes every socket, or never renews its home.
 #[test]
 fn times_have_bounds() {

@@ -101,6 +101,8 @@ pub enum CloseCode {
     HeartbeatLost,
     /// Far too many malformed frames: correct the client.
     TooManyErrors,
+    /// The user has as many sessions as one may have: end another one first.
+    TooManySessions,
 }
 
 impl CloseCode {
@@ -121,6 +123,7 @@ impl CloseCode {
         Self::TooSlow,
         Self::HeartbeatLost,
         Self::TooManyErrors,
+        Self::TooManySessions,
     ];
 
     /// Number, reason, and whether a client should reconnect by itself.
@@ -141,6 +144,7 @@ impl CloseCode {
             Self::TooSlow => (4005, "too_slow", true),
             Self::HeartbeatLost => (4006, "heartbeat_lost", true),
             Self::TooManyErrors => (4007, "too_many_errors", false),
+            Self::TooManySessions => (4008, "too_many_sessions", false),
         }
     }
 

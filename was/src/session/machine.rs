@@ -247,9 +247,10 @@ impl Session {
             return;
         };
         let registering = matches!(self.phase, Phase::Registering);
-        if registering && written == Written::Failed {
-            self.come_back(out);
-            return;
+        match written {
+            Written::Failed if registering => return self.come_back(out),
+            Written::Full => return self.close(CloseCode::TooManySessions, out),
+            _ => {}
         }
         if self.rewrite {
             self.write_route(Writing::Rebuild, out);

@@ -104,6 +104,8 @@ pub enum Writing {
 pub enum Written {
     /// It could not be written: Redis is away.
     Failed,
+    /// It may not be written: the user has as many as one may have.
+    Full,
     /// It stands, acknowledged.
     Stands,
     /// It had been lost, and stands again: who looked it up meanwhile did not find it.

@@ -356,6 +356,16 @@ fn a_route_that_can_not_be_written_sends_the_session_away() {
     );
 }
 
+/// I9: who has as many sessions as one may have gets no other one.
+#[test]
+fn i9_a_session_too_many_is_closed() {
+    let mut bench = Bench::new();
+    bench.hello(&[]);
+    bench.put(Input::RouteWritten(Written::Full));
+    assert_eq!(bench.closed(), Some(CloseCode::TooManySessions));
+    assert!(bench.queries().is_empty(), "nothing is read for it");
+}
+
 #[test]
 fn hello_must_be_first_in_time_and_once() {
     let mut bench = Bench::new();

@@ -101,6 +101,32 @@ async fn i9_who_says_hello_too_often_comes_later() {
     .await;
 }
 
+/// I9: one user's sessions don't take everybody's places. A device that comes back takes its own, and a
+/// place is free again once its session has ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_a_user_has_so_many_sessions() {
+    let house = House::new().await;
+    let two = [("SWITCHBOARD_WAS_SESSIONS_PER_USER", "2")];
+    let gateway = house.gateway("was-0", &two).await;
+    let (ann, token) = gateway.token("ann").await;
+    let mut phone = gateway.session("ann", "phone", &[]).await;
+    let mut desk = gateway.session("ann", "desk", &[]).await;
+    let come = async |device| {
+        let mut socket = gateway.socket().await;
+        socket.hello(&token, device, &[]).await;
+        socket.ended_or_welcome().await
+    };
+    assert_eq!(come("tablet").await, Some(4008));
+    gateway.session("bob", "tablet", &[]).await;
+    let _phone = gateway.session("ann", "phone", &[]).await;
+    assert_eq!(phone.closed().await.0, 4004);
+    assert_eq!(come("tablet").await, Some(4008));
+
+    desk.0.close(None).await.unwrap();
+    house.desk().await.routes_of(ann, 1).await;
+    assert_eq!(come("tablet").await, None);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_websocket_is_told_so() {
     let house = House::new().await;

@@ -24,6 +24,8 @@ use crate::desk::user;
 use crate::house::{House, until};
 
 const HOMES: i32 = 4;
+/// Routes that a user may have.
+const MOST: usize = 2;
 const BOUND: Bound = Bound {
     frames: 16,
     bytes: 1 << 20,
@@ -56,7 +58,8 @@ impl Place {
             Arc::clone(&observed),
             CancellationToken::new(),
         );
-        let (table, homes) = (RouteTable::new(&redis), HomeTable::new(&redis, HOMES));
+        let table = RouteTable::new(&redis).with_most(MOST);
+        let homes = HomeTable::new(&redis, HOMES);
         Self {
             redis,
             routes: Routes::new(
@@ -185,6 +188,49 @@ async fn a_removal_that_failed_is_tried_again() {
     removal.await.unwrap();
     assert_eq!(near.stand(1).await, []);
     line.abort();
+}
+
+/// I9: a user gets no more routes than one may have. What a gateway that died has left does not count: it
+/// would stay until somebody writes to the user.
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_only_routes_that_lead_somewhere_are_too_many() {
+    let place = Place::new(&House::new().await);
+    let homes = HomeTable::new(&place.redis, HOMES);
+    let claim = async |home| {
+        let claimed = homes.claim(Home(home), "other", 0, Duration::from_secs(600));
+        claimed.await.unwrap().unwrap()
+    };
+    let (ended, lives) = (claim(2).await, claim(3).await);
+    assert!(homes.release(Home(2), "other", ended).await.unwrap());
+    let table = RouteTable::new(&place.redis);
+    let at = |home, incarnation| Route {
+        home: Home(home),
+        incarnation,
+        session: Uuid::new_v4(),
+    };
+    let (dead, elsewhere) = (at(2, ended), at(3, lives));
+    table.write(user(1), "tablet", &dead).await.unwrap();
+    table.write(user(1), "desk", &elsewhere).await.unwrap();
+
+    let mine = Place::session(1, 1);
+    place.enter(&mine);
+    assert_eq!(place.routes.write(&mine).await, Written::Stands);
+    let mut both = [elsewhere, mine.route];
+    both.sort_by_key(|route| route.home);
+    let stand = async || {
+        let mut stand = place.stand(1).await;
+        stand.sort_by_key(|route| route.home);
+        stand
+    };
+    assert_eq!(stand().await, both);
+
+    let third = Identity {
+        device: "tablet".into(),
+        ..Place::session(1, 1)
+    };
+    place.enter(&third);
+    assert_eq!(place.routes.write(&third).await, Written::Full);
+    assert_eq!(stand().await, both);
 }
 
 /// Another session stands in the place of one whose route is made sure of. If its claim has ended, or it
