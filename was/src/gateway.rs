@@ -65,6 +65,8 @@ pub struct Gateway {
     pub stopping: AtomicBool,
     /// How long a request waits for its command's outcome.
     pub outcome_timeout: Duration,
+    /// Rooms that a user may be in at once.
+    pub rooms_per_user: i64,
 }
 
 /// Whose session it is, and by which route it is found.

@@ -155,6 +155,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         tasks: TaskTracker::new(),
         stopping: AtomicBool::new(false),
         outcome_timeout: settings.outcome_timeout,
+        rooms_per_user: settings.rooms_per_user,
     });
 
     // The home is released when its reader is done with it.

@@ -123,6 +123,7 @@ impl Store {
         crate::rooms::RAISE_MARKS.name,
         crate::read::RESERVE_ROOM.name,
         crate::read::ROOMS_OF.name,
+        crate::read::CROWDED.name,
         crate::read::ROOM.name,
         crate::read::HISTORY_AFTER.name,
         crate::read::HISTORY_BEFORE.name,

@@ -144,6 +144,24 @@ pub(crate) const ROOMS_OF: Statement = Statement::new(
      order by r.room_id",
 );
 
+pub(crate) const CROWDED: Statement = Statement::new(
+    "rooms_per_user",
+    // Of each no more is counted than has to be known.
+    "select u.user_id
+     from unnest($1::bigint[]) as u (user_id)
+     cross join lateral (
+         select count(*) as rooms
+         from (
+             select 1
+             from membership s
+             where s.user_id = u.user_id and s.left_seq is null and s.room_id <> $2
+             limit $3
+         ) s
+     ) s
+     where s.rooms >= $3
+     limit 1",
+);
+
 pub(crate) const ROOM: Statement = Statement::new(
     "room",
     "select r.kind as room_kind, r.name as room_name, r.head, s.user_id, s.role, s.joined_seq,
@@ -257,6 +275,18 @@ impl Store {
         let limit = limit.max(0);
         let rows = self.run(&ROOMS_OF, &[&user.get(), &after, &limit]).await?;
         rows.iter().map(summary).collect()
+    }
+
+    /// One of `users` who is in `most` rooms or more beside `room`, if there is one.
+    pub async fn crowded(
+        &self,
+        users: &[UserId],
+        room: RoomId,
+        most: i64,
+    ) -> Result<Option<UserId>, StoreError> {
+        let users: Vec<i64> = users.iter().map(|user| user.get()).collect();
+        let rows = self.run(&CROWDED, &[&users, &room.get(), &most]).await?;
+        rows.first().map(|row| id(row, "user_id")).transpose()
     }
 
     /// A room, if the user is in it.

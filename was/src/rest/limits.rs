@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-use protocol::{RejectCode, UserId};
+use http::StatusCode;
+use protocol::{RejectCode, RoomId, UserId};
 use store::Store;
 use tokio::sync::SemaphorePermit;
 
@@ -41,6 +42,18 @@ impl Gateway {
         self.read_rates
             .take(user, Instant::now())
             .map_err(Problem::too_fast)
+    }
+
+    /// Whether each of these users may be in one more room, or is in it already. What is under way at the
+    /// same time is not counted: the limit keeps catch-up within its time, and some more don't matter.
+    pub(super) async fn allow_room(&self, users: &[UserId], room: RoomId) -> Result<(), Problem> {
+        let store = self.ask_store().await?;
+        let crowded = store.crowded(users, room, self.rooms_per_user).await?;
+        crowded.map_or(Ok(()), |user| {
+            let most = self.rooms_per_user;
+            let text = format!("user {user} is in as many rooms as one may be in, which is {most}");
+            Err(Problem::new(StatusCode::CONFLICT, "too_many_rooms", text))
+        })
     }
 
     /// The store, in turn: requests together have half of its connections, so that however many

@@ -49,6 +49,7 @@ pub(super) async fn add(
     Body(NewMember { user }): Body<NewMember>,
 ) -> Result<Json<Done>, Problem> {
     gateway.allow_request(caller)?;
+    gateway.allow_room(&[user], room).await?;
     gateway
         .carry_out(caller, room, key, CommandKind::Add { user })
         .await

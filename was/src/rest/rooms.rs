@@ -23,6 +23,8 @@ use crate::gateway::Gateway;
 
 const LISTED: i64 = 100;
 const MOST_LISTED: i64 = 500;
+/// Members of a new group that cost as much of the caller's rate as a command.
+const LOOKED_UP: usize = 100;
 
 /// A room to be made.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -59,11 +61,14 @@ pub(super) async fn create(
     key: CommandKey,
     Body(new): Body<NewRoom>,
 ) -> Result<(StatusCode, Json<MadeRoom>), Problem> {
-    gateway.allow_request(caller)?;
     let mut members = new.members;
     members.push(caller);
     members.sort_unstable();
     members.dedup();
+    // Each of them is looked up.
+    for _ in members.chunks(LOOKED_UP) {
+        gateway.allow_request(caller)?;
+    }
     let reserved = match new.kind {
         RoomKind::Direct => {
             let &[one, other] = members.as_slice() else {
@@ -83,6 +88,7 @@ pub(super) async fn create(
     if made {
         return Ok((StatusCode::CREATED, Json(MadeRoom { room })));
     }
+    gateway.allow_room(&members, room).await?;
     let name = if new.kind == RoomKind::Direct {
         String::new()
     } else {

@@ -1,5 +1,8 @@
 //! REST: problems, documents, outcomes.
 
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
 use protocol::{CommandKind, RejectCode, RoomKind, Seq, ServerFrame};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -207,6 +210,63 @@ async fn a_command_waits_for_its_outcome() {
         }
     );
     assert_eq!((answer.0, &answer.1["code"]), (403, &json!("forbidden")));
+}
+
+/// I9: nobody comes into more rooms than one may be in, and into their own as before; a user at the limit
+/// is welcome and gets what was missed in every room.
+#[tokio::test(flavor = "multi_thread")]
+async fn i9_a_user_is_in_so_many_rooms() {
+    // Ids that no request gets.
+    const ROOMS: RangeInclusive<i64> = 10_001..=10_100;
+    let house = House::new().await;
+    let most = [("SWITCHBOARD_WAS_ROOMS_PER_USER", "100")];
+    let gateway = house.gateway("was-0", &most).await;
+    let mut desk = house.desk().await;
+    let (ann, token) = gateway.token("ann").await;
+    let (bob, bobs) = gateway.token("bob").await;
+    desk.create(20_000, &[bob]).await;
+    for room in ROOMS {
+        desk.create(room, &[ann, bob]).await;
+    }
+    let group = json!({ "kind": "group", "name": "garden", "members": [ann] });
+    let direct = json!({ "kind": "direct", "members": [bob] });
+    let add = json!({ "user": ann });
+    for (token, path, body) in [
+        (&token, "/v1/rooms", group.clone()),
+        (&bobs, "/v1/rooms", group),
+        (&token, "/v1/rooms", direct),
+        (&bobs, "/v1/rooms/20000/members", add.clone()),
+    ] {
+        let (status, answer) = call(&gateway, "POST", path, token, None, Some(body)).await;
+        assert_eq!((status, &answer["code"]), (409, &json!("too_many_rooms")));
+        assert!(answer["detail"].as_str().unwrap().contains("100"));
+    }
+    // A repeat of what was done before goes the usual way: the classifier knows it.
+    let path = "/v1/rooms/10001/members";
+    let repeat = call(&gateway, "POST", path, &token, None, Some(add));
+    let (answer, ()) = tokio::join!(repeat, async {
+        let (command, _) = desk.command().await;
+        let (id, room, seq) = (command.id, command.room, Seq::ZERO.next());
+        let done = ServerFrame::Stored { id, room, seq };
+        desk.answer(&command, &done).await;
+    });
+    assert_eq!(answer.0, 200, "{}", answer.1);
+
+    for room in ROOMS {
+        desk.store(room, bob, &["hi"]).await;
+    }
+    let cursors: Vec<_> = ROOMS.map(|room| (room, 1)).collect();
+    let mut socket = gateway.session("ann", "phone", &cursors).await;
+    let mut rooms = BTreeSet::new();
+    for _ in ROOMS {
+        let message = socket.next().await;
+        assert_eq!(
+            (&message["seq"], &message["body"]),
+            (&json!(2), &json!("hi"))
+        );
+        rooms.insert(message["room"].as_i64().unwrap());
+    }
+    assert!(rooms.into_iter().eq(ROOMS));
 }
 
 /// Reads have a rate of their own, each request is counted by its route and status, and what clients

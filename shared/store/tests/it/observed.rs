@@ -72,6 +72,7 @@ async fn the_names_are_known_beforehand() {
     store.reserve_room(key).await.unwrap();
     store.rooms_of(user(1), None, 100).await.unwrap();
     store.room(user(1), room(1)).await.unwrap();
+    store.crowded(&[], room(1), 1).await.unwrap();
     for page in [Page::After(seq(0)), Page::Before(seq(9))] {
         store.history(user(1), room(1), page, 1).await.unwrap();
     }

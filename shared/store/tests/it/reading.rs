@@ -1,6 +1,6 @@
 //! Rooms, members and users as the REST API shows them.
 
-use protocol::{EventKind, Role, RoomKind};
+use protocol::{EventKind, Role, RoomKind, UserId};
 use store::{RoomKey, StayOpened};
 use uuid::Uuid;
 
@@ -98,6 +98,34 @@ async fn a_users_rooms_are_listed_with_what_is_unread() {
     store.raise_marks(&[(room(1), me, seq(4))]).await.unwrap();
     let rooms = store.rooms_of(me, None, 100).await.unwrap();
     assert_eq!((rooms[0].mark, rooms[0].unread), (seq(4), 0));
+}
+
+/// I9: who is in too many rooms is known. What one has left does not count, nor does the room in question.
+#[tokio::test]
+async fn i9_rooms_of_a_user_are_counted_up_to_a_bound() {
+    let place = Place::new().await;
+    let store = &place.store;
+    let mut writer = Writer::claim(store, "a", 0).await;
+    let (many, few) = (user(1), user(2));
+    for n in 1..=3 {
+        writer.create(room(n), &[many, few]);
+    }
+    writer.remove(room(2), many, few);
+    writer.add(room(3), many, user(3));
+    writer.remove(room(3), many, user(3));
+    writer.commit().await;
+    let all = [few, user(3), many, user(4)];
+    let crowded = async |of: &[UserId], beside, most| {
+        let found = store.crowded(of, room(beside), most);
+        found.await.unwrap()
+    };
+    assert_eq!(crowded(&all, 9, 3).await, Some(many));
+    assert_eq!(crowded(&all, 9, 4).await, None);
+    assert_eq!(crowded(&all, 3, 3).await, None, "in it already");
+    assert_eq!(crowded(&[user(4), many], 2, 2).await, Some(many));
+    assert_eq!(crowded(&[few], 9, 2).await, Some(few));
+    assert_eq!(crowded(&[few], 9, 3).await, None);
+    assert_eq!(crowded(&[user(3)], 9, 1).await, None);
 }
 
 /// I9: the list comes in pages, and a room is looked at no further than 1,000 entries back.
