@@ -63,6 +63,9 @@ fn each_protocol_is_what_its_settings_say() {
     }
 }
 
+/// What is given, the setting to be named, and what is said of it.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+
 /// What is given and would not be used, or is used and not given, is one mistake each, which names the setting and what to do.
 #[test]
 fn contradictions_are_told_by_their_setting() {
@@ -78,7 +81,7 @@ fn contradictions_are_told_by_their_setting() {
     .unwrap();
     let (encrypted, broken) = (encrypted.to_str().unwrap(), broken.to_str().unwrap());
     let ssl = ("security_protocol", "ssl");
-    let cases: [(&[(&str, &str)], &str, &str); 14] = [
+    let cases: [Case<'_>; 14] = [
         (
             &[("sasl_username", "ann")],
             "kafka.sasl_username",
