@@ -94,8 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Line<S> {
             ready_of(self.with(cx, |context, stream| context.flush(stream)))
         {
             flushed?;
-            let open = |awake: &Box<Awake>| awake.context.can_write();
-            if between && self.awake.as_ref().is_some_and(open) {
+            let open = |awake: &Awake| awake.context.can_write();
+            if between && self.awake.as_deref().is_some_and(open) {
                 self.awake = None;
             }
         }
