@@ -26,11 +26,8 @@ enum Task {
     Run(tasks::run::Options),
     /// Starts the servers, runs a command that finds them in its environment, and ends with its exit code.
     Test {
-        /// How many programs of tests run side by side when no command is given.
-        #[arg(long, default_value_t = 2)]
-        at_once: usize,
-        /// The command and its arguments; without one, all tests of the workspace.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        /// The command and its arguments.
+        #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
         command: Vec<OsString>,
     },
 }
@@ -48,7 +45,7 @@ async fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Up { brokers } => tasks::up::up(brokers).await,
         Task::Run(options) => tasks::run::run(options).await,
-        Task::Test { command, at_once } => tasks::test::test(&command, at_once.max(1)).await,
+        Task::Test { command } => tasks::test::test(&command).await,
     };
     done.unwrap_or_else(|error| {
         report(&error);

@@ -1,7 +1,6 @@
 //! The subcommands.
 
 pub(crate) mod run;
-mod side_by_side;
 pub(crate) mod test;
 pub(crate) mod up;
 

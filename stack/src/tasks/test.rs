@@ -1,4 +1,4 @@
-//! `stack test`: one start of the servers for all test binaries, of which none outlives its own tests.
+//! `stack test -- cargo test`: one start of the servers for all test binaries, of which none outlives its own tests.
 
 use std::{
     ffi::OsString,
@@ -15,51 +15,37 @@ use tokio::{
     time::timeout,
 };
 
-use super::{AskedToEnd, say, side_by_side};
+use super::{AskedToEnd, say};
 
 /// How long the command may take to end at a SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
 /// How many warnings of each log are shown.
 const SHOWN: usize = 30;
 
-/// With a command: runs it. Without: runs all tests of the workspace, so many programs `at_once`.
-pub(crate) async fn test(command: &[OsString], at_once: usize) -> anyhow::Result<ExitCode> {
+pub(crate) async fn test(command: &[OsString]) -> anyhow::Result<ExitCode> {
     let mut end = AskedToEnd::listen()?;
     let stack = tokio::select! {
         stack = stack::Stack::start(stack::Options::shared()) => stack?,
         () = end.asked() => return Ok(ExitCode::FAILURE),
     };
-    let variable = (stack::VARIABLE, stack.to_variable());
-    let code = match command {
-        [] => tokio::select! {
-            passed = side_by_side::run(at_once, &variable) => match passed? {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::FAILURE,
-            },
-            // What runs ends with this.
-            () = end.asked() => return Ok(ExitCode::FAILURE),
-        },
-        [program, arguments @ ..] => {
-            let mut child = Command::new(program)
-                .args(arguments)
-                .env(variable.0, variable.1)
-                .kill_on_drop(true)
-                .spawn()
-                .with_context(|| format!("could not start {}", program.display()))?;
-            // A Ctrl-C has reached the command as well, which ends in its own way: it is only not to end us before.
-            let status = tokio::select! {
-                status = child.wait() => status?,
-                () = end.terminated() => terminate(&mut child).await?,
-            };
-            code_of(status)
-        }
+    let program = &command[0];
+    let mut child = Command::new(program)
+        .args(&command[1..])
+        .env(stack::VARIABLE, stack.to_variable())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("could not start {}", program.display()))?;
+    // A Ctrl-C has reached the command as well, which ends in its own way: it is only not to end us before.
+    let status = tokio::select! {
+        status = child.wait() => status?,
+        () = end.terminated() => terminate(&mut child).await?,
     };
-    if code != ExitCode::SUCCESS
+    if !status.success()
         && let Some(kept) = stack.keep_logs()
     {
         show_warnings(&kept.join("spaces"));
     }
-    Ok(code)
+    Ok(code_of(status))
 }
 
 /// Passes the SIGTERM on, to what the command has started too: cargo would leave the tests behind.
