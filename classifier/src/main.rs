@@ -2,17 +2,15 @@
 
 use std::process::ExitCode;
 
-use classifier::settings::{ELSEWHERE, KEYS, Settings};
+use classifier::settings::{ELSEWHERE, Settings, TABLES};
 use classifier::subcommands::{Command, SUBCOMMANDS};
 use classifier::{operator, push, serve, setup};
-use service::kafka::KafkaSettings;
 use service::program::{Action, Program, Work, main_with, print};
-use service::settings::AdminSettings;
 
 const PROGRAM: Program = Program {
     name: "classifier",
     about: "decides every command, stores it, and sends it to the homes of the recipients",
-    keys: &[KEYS, push::KEYS, KafkaSettings::KEYS, AdminSettings::KEYS],
+    keys: TABLES,
     elsewhere: ELSEWHERE,
     setup: true,
 };

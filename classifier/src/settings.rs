@@ -4,13 +4,22 @@ use std::time::Duration;
 
 use routing::{RedisSettings, RoutingError};
 use service::kafka::KafkaSettings;
-use service::settings::{AdminSettings, Key, Values};
+use service::settings::{AdminSettings, HOMES, Key, POSTGRES_KEYS, REDIS_KEYS, Values};
 use store::{StoreError, StoreSettings};
 
-use crate::push::PushSettings;
+use crate::push::{self, PushSettings};
 
-/// Its keys, beside those of Kafka, the admin port and logs.
-pub const KEYS: &[Key] = &[
+/// Its keys, in the order of `--help`; those of logs are every program's.
+pub const TABLES: &[&[Key]] = &[
+    KEYS,
+    POSTGRES_KEYS,
+    REDIS_KEYS,
+    push::KEYS,
+    KafkaSettings::KEYS,
+    AdminSettings::KEYS,
+];
+
+const KEYS: &[Key] = &[
     Key::bare(
         "classifier.name",
         "name that it owns lanes, or partitions of chat-push, under; each process its own [default: HOSTNAME-PID]",
@@ -23,11 +32,7 @@ pub const KEYS: &[Key] = &[
     Key::new("classifier.drain", "10s", "how long a stop may take"),
     Key::new("group.limit", "100", "the most members of a group"),
     Key::new("lanes", "24", "partitions of chat-send and chat-signal"),
-    Key::new(
-        "homes",
-        "64",
-        "partitions of chat-receive beside the broadcast partition",
-    ),
+    HOMES,
     Key::new(
         "kafka.replication",
         "1",
@@ -38,39 +43,6 @@ pub const KEYS: &[Key] = &[
         "1",
         "copies that must have a record before it is accepted, for setup; 2 in production",
     ),
-    Key::secret(
-        "postgres.url",
-        "postgres://user:password@host:port/database",
-    ),
-    Key::new(
-        "postgres.tls",
-        "disable",
-        "disable, require (encrypted) or verify-full (and the server's certificate is checked)",
-    ),
-    Key::bare(
-        "postgres.ca_file",
-        "PEM file of who may sign the certificate of Postgres [default: the system's]",
-    ),
-    Key::new("postgres.pool", "16", "connections to Postgres"),
-    Key::secret(
-        "redis.url",
-        "redis://host:port; of a cluster or of sentinels several: redis://host:port,host:port",
-    ),
-    Key::new(
-        "redis.cluster",
-        "false",
-        "redis.url names nodes of a cluster",
-    ),
-    Key::bare(
-        "redis.sentinel_master",
-        "redis.url names sentinels, which call the primary by this name",
-    ),
-    Key::secret("redis.sentinel_password", "password of the sentinels"),
-    Key::bare(
-        "redis.ca_file",
-        "PEM file of who may sign the certificate of Redis [default: the system's]",
-    ),
-    Key::new("redis.key_prefix", "", "stands before every key in Redis"),
 ];
 
 /// Sections of other programs that may share the file and the environment.
@@ -187,12 +159,10 @@ mod tests {
     use std::ffi::OsString;
 
     use super::*;
-    use crate::push;
 
     fn mistakes(args: &[&str]) -> String {
         let args: Vec<OsString> = args.iter().map(OsString::from).collect();
-        let tables: &[&[Key]] = &[KEYS, push::KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
-        let mut values = Values::load_from(tables, ELSEWHERE, args, []);
+        let mut values = Values::load_from(TABLES, ELSEWHERE, args, []);
         let _ = Settings::read(&mut values);
         values
             .finish()
@@ -266,9 +236,8 @@ mod tests {
     /// A section that no program has is a typing error.
     #[test]
     fn a_section_of_nobody_is_unknown() {
-        let tables: &[&[Key]] = &[KEYS, push::KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
         let typo = [("SWITCHBOARD_CLIENT_URL".into(), "x".into())];
-        let mut values = Values::load_from(tables, ELSEWHERE, Vec::new(), typo);
+        let mut values = Values::load_from(TABLES, ELSEWHERE, Vec::new(), typo);
         let told = values.finish().err().map(|mistakes| mistakes.to_string());
         assert!(told.unwrap_or_default().contains("SWITCHBOARD_CLIENT_URL"));
     }

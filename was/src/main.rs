@@ -2,15 +2,13 @@
 
 use std::process::ExitCode;
 
-use service::kafka::KafkaSettings;
 use service::program::{Action, Program, main as run};
-use service::settings::AdminSettings;
-use was::settings::{ELSEWHERE, KEYS, Settings};
+use was::settings::{ELSEWHERE, Settings, TABLES};
 
 const PROGRAM: Program = Program {
     name: "was",
     about: "the gateway: WebSockets and REST on one side, Kafka on the other",
-    keys: &[KEYS, KafkaSettings::KEYS, AdminSettings::KEYS],
+    keys: TABLES,
     elsewhere: ELSEWHERE,
     setup: false,
 };

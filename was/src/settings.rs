@@ -8,7 +8,7 @@ use protocol::{Limits, MAX_BODY_BYTES, MAX_BODY_CHARS, MAX_FRAME_BYTES};
 use routing::{HomeSettings, ROUTE_CACHE, RedisSettings, RoutingError};
 use service::kafka::KafkaSettings;
 use service::lifecycle::chain;
-use service::settings::{AdminSettings, Key, Secret, Values};
+use service::settings::{AdminSettings, HOMES, Key, POSTGRES_KEYS, REDIS_KEYS, Secret, Values};
 use store::{StoreError, StoreSettings};
 
 use crate::auth::{AuthSettings, Keys};
@@ -26,8 +26,17 @@ pub const ELSEWHERE: &[&str] = &[
     "kafka.min_insync",
 ];
 
-/// The gateway's own keys; [`KafkaSettings`] and [`AdminSettings`] have theirs.
-pub const KEYS: &[Key] = &[
+/// Its keys, in the order of `--help`; those of logs are every program's.
+pub const TABLES: &[&[Key]] = &[
+    KEYS,
+    POSTGRES_KEYS,
+    REDIS_KEYS,
+    AUTH_KEYS,
+    KafkaSettings::KEYS,
+    AdminSettings::KEYS,
+];
+
+const KEYS: &[Key] = &[
     Key::new(
         "was.listen",
         "127.0.0.1:8080",
@@ -124,44 +133,10 @@ pub const KEYS: &[Key] = &[
         "5s",
         "how long a request waits for its command's outcome",
     ),
-    Key::new(
-        "homes",
-        "64",
-        "partitions of chat-receive beside the broadcast partition",
-    ),
-    Key::secret(
-        "postgres.url",
-        "postgres://user:password@host:port/database",
-    ),
-    Key::new(
-        "postgres.tls",
-        "disable",
-        "disable, require (encrypted) or verify-full (and the server's certificate is checked)",
-    ),
-    Key::bare(
-        "postgres.ca_file",
-        "PEM file of who may sign the certificate of Postgres [default: the system's]",
-    ),
-    Key::new("postgres.pool", "16", "connections to Postgres"),
-    Key::secret(
-        "redis.url",
-        "redis://host:port; of a cluster or of sentinels several: redis://host:port,host:port",
-    ),
-    Key::new(
-        "redis.cluster",
-        "false",
-        "redis.url names nodes of a cluster",
-    ),
-    Key::bare(
-        "redis.sentinel_master",
-        "redis.url names sentinels, which call the primary by this name",
-    ),
-    Key::secret("redis.sentinel_password", "password of the sentinels"),
-    Key::bare(
-        "redis.ca_file",
-        "PEM file of who may sign the certificate of Redis [default: the system's]",
-    ),
-    Key::new("redis.key_prefix", "", "stands before every key in Redis"),
+    HOMES,
+];
+
+const AUTH_KEYS: &[Key] = &[
     Key::secret(
         "auth.hs256_secret",
         "secret of HS256 tokens, at least 32 bytes",

@@ -17,8 +17,7 @@ const GOOD: &[&str] = &[
 
 fn read(more: &[&str]) -> (Settings, String) {
     let args: Vec<OsString> = GOOD.iter().chain(more).map(OsString::from).collect();
-    let tables: &[&[Key]] = &[KEYS, KafkaSettings::KEYS, AdminSettings::KEYS];
-    let mut values = Values::load_from(tables, ELSEWHERE, args, []);
+    let mut values = Values::load_from(TABLES, ELSEWHERE, args, []);
     let settings = Settings::read(&mut values);
     let mistakes = values.finish().err();
     (

@@ -11,6 +11,7 @@ mod from_file;
 mod groups;
 mod redact;
 mod secret;
+mod shared;
 mod sources;
 mod text;
 mod values;
@@ -18,6 +19,7 @@ mod values;
 pub use groups::{AdminSettings, LogFormat, LogSettings};
 pub use redact::redacted;
 pub use secret::Secret;
+pub use shared::{HOMES, POSTGRES_KEYS, REDIS_KEYS};
 pub use text::Setting;
 pub use values::{Mistake, Mistakes, Values};
 

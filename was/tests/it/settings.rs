@@ -2,8 +2,7 @@
 
 use std::process::{Command, Output};
 
-use service::kafka::KafkaSettings;
-use service::settings::{AdminSettings, LogSettings};
+use service::settings::LogSettings;
 
 fn check(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let Output {
@@ -79,13 +78,12 @@ fn every_mistake_is_named_at_once() {
 fn every_setting_is_documented() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
     let text = std::fs::read_to_string(path).unwrap();
-    let keys = [
-        was::settings::KEYS,
-        KafkaSettings::KEYS,
-        AdminSettings::KEYS,
-        LogSettings::KEYS,
-    ];
-    for key in keys.into_iter().flatten() {
+    for key in was::settings::TABLES
+        .iter()
+        .copied()
+        .flatten()
+        .chain(LogSettings::KEYS)
+    {
         let row = match key.default.filter(|text| !text.is_empty()) {
             Some(default) => format!("| `{}` | `{default}` |", key.name),
             None => format!("| `{}` |", key.name),
