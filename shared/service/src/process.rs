@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Counter, Gauge, IntGauge};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::metrics::Metrics;
 
@@ -110,9 +111,26 @@ fn resident_bytes() -> Option<i64> {
 
 /// The soft limit, which is the one that counts; no limit is the greatest number.
 fn most_files() -> i64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let most = limit.current.unwrap_or(u64::MAX);
+    let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     i64::try_from(most).unwrap_or(i64::MAX)
+}
+
+/// Lets this process have as many files open as it may without asking anybody. Container runtimes and shells begin with
+/// 1,024, which would be all the sockets that a gateway could hold; they allow far more to who asks.
+pub(crate) fn raise_open_files() {
+    // Where there is no limit worth the name: enough for everything, and what is said is a number.
+    const ENOUGH: u64 = 1 << 20;
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
+    if limit.current.is_some_and(|current| current < most) {
+        let raised = Rlimit {
+            current: Some(most),
+            ..limit
+        };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, "open files stay few");
+        }
+    }
 }
 
 #[cfg(test)]
@@ -177,5 +195,28 @@ mod tests {
                 .unwrap_or(0.0);
             assert!(value > 0.0, "{name} in {text}");
         }
+    }
+
+    /// In a process of its own: the limit is everybody's.
+    #[test]
+    fn few_open_files_become_as_many_as_may_be() {
+        const INNER: &str = "SERVICE_TEST_OPEN_FILES";
+        let soft = || getrlimit(Resource::Nofile).current.unwrap();
+        if std::env::var_os(INNER).is_some() {
+            assert_eq!(soft(), 64);
+            raise_open_files();
+            let hard = getrlimit(Resource::Nofile).maximum;
+            assert_eq!(soft(), hard.unwrap_or(1 << 20).min(1 << 20));
+            return;
+        }
+        let alone = "ulimit -Sn 64 && exec \"$0\" --exact process::tests::few_open_files_become_as_many_as_may_be";
+        let ran = std::process::Command::new("sh")
+            .args(["-c", alone])
+            .arg(std::env::current_exe().unwrap())
+            .env(INNER, "1")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert!(ran.status.success() && told.contains("1 passed"), "{told}");
     }
 }

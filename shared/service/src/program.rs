@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::lifecycle::chain;
+use crate::process;
 use crate::settings::{Key, LogSettings, Values};
 use crate::telemetry;
 
@@ -138,6 +139,7 @@ where
     for line in values.shown().lines() {
         tracing::debug!("setting {line}");
     }
+    process::raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name(program.name)
