@@ -157,6 +157,16 @@ topologySpreadConstraints:
 {{- end }}
 {{- end -}}
 
+{{/* Where a pod that ends by itself runs: on nodes as classifiers have them, and with their names, as it talks to the same servers. */}}
+{{- define "switchboard.placementOnce" -}}
+{{- $v := omit .Values.classifier "topologySpreadConstraints" "affinity" -}}
+{{- $_ := set $v "topologySpread" (dict "zones" "off" "nodes" "off") -}}
+{{- with .Values.classifier.affinity.nodeAffinity -}}
+{{- $_ := set $v "affinity" (dict "nodeAffinity" .) -}}
+{{- end -}}
+{{- include "switchboard.placement" (dict "root" . "v" $v "component" "setup") | trim -}}
+{{- end -}}
+
 {{/* `classifier setup`, in a Job or before each program. {root, own, component: of the pod} */}}
 {{- define "switchboard.setupContainer" -}}
 image: {{ include "switchboard.image" .root }}
@@ -164,6 +174,9 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 command: [classifier, setup]
 env:
   {{- include "switchboard.env" . | nindent 2 }}
+  {{- with .root.Values.setup.extraEnv }}
+  {{- tpl (toYaml .) $.root | nindent 2 }}
+  {{- end }}
 {{- with .root.Values.setup.resources }}
 resources:
   {{- toYaml . | nindent 2 }}

@@ -18,6 +18,9 @@ spec:
   {{- end }}
   securityContext:
     {{- toYaml .root.Values.podSecurityContext | nindent 4 }}
+  {{- with include "switchboard.placementOnce" .root }}
+  {{- . | nindent 2 }}
+  {{- end }}
   containers:
     - name: {{ .name }}
       image: {{ include "switchboard.image" .root }}
