@@ -119,7 +119,7 @@ jwks.json: |
 {{- end }}
 {{- with .Values.auth.publicKey.inline }}
 key.pem: |
-  {{- . | nindent 2 }}
+  {{- . | trim | nindent 2 }}
 {{- end }}
 {{- end -}}
 
@@ -224,8 +224,8 @@ Secret, component} */}}
 - name: POSTGRES_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ $secret }}
-      key: {{ $key }}
+      name: {{ quote $secret }}
+      key: {{ quote $key }}
 - name: SWITCHBOARD_POSTGRES_URL
   value: {{ printf "host='%s' port=%v dbname='%s' user='%s' password='$(POSTGRES_PASSWORD)'" $host .port .database .username | quote }}
 {{- end }}
@@ -239,8 +239,8 @@ Secret, component} */}}
 - name: REDIS_PASSWORD
   valueFrom:
     secretKeyRef:
-      name: {{ .name }}
-      key: {{ .key }}
+      name: {{ quote .name }}
+      key: {{ quote .key }}
 {{- end }}
 {{- end }}
 - name: SWITCHBOARD_REDIS_URL
@@ -290,10 +290,10 @@ Secret, component} */}}
 - name: {{ .name }}
   {{- if .secret }}
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ quote .secret }}
   {{- else }}
   configMap:
-    name: {{ .configMap }}
+    name: {{ quote .configMap }}
   {{- end }}
     items:
       {{- toYaml .items | nindent 6 }}
@@ -304,9 +304,9 @@ Secret, component} */}}
     sources:
       {{- range . }}
       - secret:
-          name: {{ .secret }}
+          name: {{ quote .secret }}
           items:
-            - key: {{ .key }}
+            - key: {{ quote .key }}
               path: {{ .of }}
       {{- end }}
 {{- end }}

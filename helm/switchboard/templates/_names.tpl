@@ -21,7 +21,7 @@ them, and a label takes 63. */}}
 
 {{- define "switchboard.selector" -}}
 app.kubernetes.io/name: {{ include "switchboard.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .root.Release.Name | trunc 63 | trimSuffix "-" | quote }}
 {{- with .component }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
@@ -30,7 +30,7 @@ app.kubernetes.io/component: {{ . }}
 {{- define "switchboard.labels" -}}
 {{ include "switchboard.selector" . }}
 app.kubernetes.io/part-of: switchboard
-app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | quote }}
+app.kubernetes.io/version: {{ .root.Values.image.tag | default .root.Chart.AppVersion | trunc 63 | regexFind "^.*[A-Za-z0-9]" | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | trunc 63 }}
 {{- with .root.Values.commonLabels }}
@@ -49,8 +49,8 @@ app.kubernetes.io/part-of: switchboard
 
 {{/* The whole head of an object: name, labels, annotations. {root, name, component, labels, annotations, namespace} */}}
 {{- define "switchboard.metadata" -}}
-name: {{ .name }}
-namespace: {{ .namespace | default .root.Release.Namespace }}
+name: {{ quote .name }}
+namespace: {{ .namespace | default .root.Release.Namespace | quote }}
 labels:
   {{- include "switchboard.labels" . | nindent 2 }}
   {{- with .labels }}

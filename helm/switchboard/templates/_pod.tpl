@@ -26,7 +26,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "switchboard.serviceAccount" $root }}
+  serviceAccountName: {{ include "switchboard.serviceAccount" $root | quote }}
   automountServiceAccountToken: false
   # The variables that would be set for Services named switchboard-… are unknown settings to the programs.
   enableServiceLinks: false
@@ -131,7 +131,7 @@ spec:
 {{- end }}
 {{- range $key := list "priorityClassName" "schedulerName" "runtimeClassName" "dnsPolicy" -}}
 {{- with index $.v $key }}
-{{ $key }}: {{ . }}
+{{ $key }}: {{ quote . }}
 {{- end }}
 {{- end }}
 {{- if .v.topologySpreadConstraints }}

@@ -4,6 +4,24 @@
 {{- $v := .Values -}}
 {{- $dev := $v.dev.enabled -}}
 
+{{- if not (regexMatch "^[a-z]" (include "switchboard.fullname" .)) -}}
+{{- $wrong = append $wrong (printf "the release's name, %s, does not begin with a letter, and no Service may be called so: give fullnameOverride" .Release.Name) -}}
+{{- end -}}
+{{- if and (contains "for-a-first-try-only" $v.auth.hs256.secret) (not $dev) -}}
+{{- $wrong = append $wrong "auth.hs256.secret is that of values-dev.yaml, which everybody can read: openssl rand -hex 32" -}}
+{{- end -}}
+{{- $ours := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/part-of" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" "switchboard/metrics" -}}
+{{- range $where, $labels := dict "commonLabels" $v.commonLabels "was.podLabels" $v.was.podLabels "classifier.podLabels" $v.classifier.podLabels "push.podLabels" $v.push.podLabels "setup.podLabels" $v.setup.podLabels "service.labels" $v.service.labels -}}
+{{- range $label, $_ := $labels -}}
+{{- if has $label $ours -}}
+{{- $wrong = append $wrong (printf "%s: %s is the chart's" $where $label) -}}
+{{- end -}}
+{{- if and (ne $where "commonLabels") (hasKey $v.commonLabels $label) -}}
+{{- $wrong = append $wrong (printf "%s: %s is in commonLabels, too" $where $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- if not (include "switchboard.kafkaBrokers" .) -}}
 {{- $wrong = append $wrong "kafka.brokers must be given (or dev.enabled, for a first try)" -}}
 {{- end -}}

@@ -30,7 +30,7 @@ volumeClaimTemplates:
     spec:
       accessModes: [ReadWriteOnce]
       {{- with .storageClass }}
-      storageClassName: {{ . }}
+      storageClassName: {{ quote . }}
       {{- end }}
       resources:
         requests:

@@ -9,7 +9,7 @@ metadata:
   {{- include "switchboard.metadata" (dict "root" .root "component" "test" "name" (printf "%s-test-%s" $own .name) "annotations" (dict "helm.sh/hook" "test" "helm.sh/hook-delete-policy" "before-hook-creation")) | nindent 2 }}
 spec:
   restartPolicy: Never
-  serviceAccountName: {{ include "switchboard.serviceAccount" .root }}
+  serviceAccountName: {{ include "switchboard.serviceAccount" .root | quote }}
   automountServiceAccountToken: false
   enableServiceLinks: false
   {{- with .root.Values.imagePullSecrets }}
