@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use protocol::{
-    Address, ClientFrame, CloseCode, Command, CommandKind, ErrorCode, Home, Origin, RejectCode,
-    RoomId, ServerFrame, SignalKind, SignalRecord, UserId, VERSION,
+    Address, ClientFrame, CloseCode, ErrorCode, Home, Origin, RejectCode, ServerFrame, UserId,
 };
 
+use super::asked::asked;
 use super::heartbeat::Heartbeat;
 use super::jitter::jitter;
 use super::message::{Answer, Hello, Input, Now, Output, Writing, Written};
@@ -366,71 +366,16 @@ impl Session {
         now: Now,
         out: &mut Vec<Output>,
     ) {
-        let Some(user) = self.user else {
+        let Some(sender) = self.user else {
             self.close(CloseCode::HelloExpected, out);
             return;
         };
         self.errors = self.errors.saturating_sub(1);
-        let (room, id, retry, kind) = match frame {
-            ClientFrame::Send {
-                room,
-                id,
-                body,
-                retry,
-            } => (room, id, retry, CommandKind::Message { body }),
-            ClientFrame::Edit {
-                room,
-                seq,
-                id,
-                body,
-                retry,
-            } => (room, id, retry, CommandKind::Edit { seq, body }),
-            ClientFrame::Delete {
-                room,
-                seq,
-                id,
-                retry,
-            } => (room, id, retry, CommandKind::Delete { seq }),
-            ClientFrame::Read { room, seq } => {
-                return signal(room, user, SignalKind::Read { seq }, allowed, now, out);
-            }
-            ClientFrame::Typing { room } => {
-                return signal(room, user, SignalKind::Typing, allowed, now, out);
-            }
-            ClientFrame::Watch { .. } => {
-                let message = "presence is not served yet".to_owned();
-                out.push(error(ErrorCode::NotAvailable, message, None));
-                return;
-            }
-            ClientFrame::Hello { .. } => {
-                let message = "hello was said before".to_owned();
-                out.push(error(ErrorCode::AlreadyGreeted, message, None));
-                return;
-            }
+        let origin = Origin {
+            home: self.home,
+            session: self.address,
         };
-        if let Err(wait) = allowed {
-            let message = "more commands than the limit".to_owned();
-            let wait = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-            out.push(Output::Refused(RejectCode::RateLimited));
-            out.push(reject(id, RejectCode::RateLimited, message, Some(wait)));
-        } else if let Err(invalid) = kind.check() {
-            out.push(Output::Refused(RejectCode::Invalid));
-            out.push(reject(id, RejectCode::Invalid, invalid.to_string(), None));
-        } else {
-            out.push(Output::Produce(Box::new(Command {
-                v: VERSION,
-                room,
-                sender: user,
-                id,
-                retry,
-                at: now.wall_ms,
-                origin: Some(Origin {
-                    home: self.home,
-                    session: self.address,
-                }),
-                kind,
-            })));
-        }
+        out.extend(asked(frame, sender, origin, allowed, now));
     }
 
     fn malformed(
@@ -478,25 +423,5 @@ impl Session {
 
     fn audit_pause(&mut self, rules: &Rules) -> Duration {
         jitter(&mut self.seed, rules.audit_least, rules.audit_most)
-    }
-}
-
-fn signal(
-    room: RoomId,
-    sender: UserId,
-    kind: SignalKind,
-    allowed: Result<(), Duration>,
-    now: Now,
-    out: &mut Vec<Output>,
-) {
-    // Over the limit they are dropped unanswered: the next typing or read mark makes up for it.
-    if allowed.is_ok() {
-        out.push(Output::Signal(SignalRecord {
-            v: VERSION,
-            room,
-            sender,
-            at: now.wall_ms,
-            kind,
-        }));
     }
 }

@@ -4,6 +4,7 @@
 //! is to be done. There is no socket, no clock and no randomness here, so that every order of
 //! events can be tried by a test; `crate::socket` carries the outputs out.
 
+mod asked;
 mod heartbeat;
 mod jitter;
 mod machine;
