@@ -85,6 +85,9 @@ fn addresses_that_can_never_work_are_named() {
     for (name, value) in [
         ("postgres.url", "http://u:hidden@h/d"),
         ("redis.url", "127.0.0.1:6379"),
+        ("redis.url", "redis://one:6379,two:6379"),
+        ("redis.sentinel_password", "hidden"),
+        ("redis.ca_file", "/nowhere/ca.pem"),
         ("redis.key_prefix", "{a}"),
     ] {
         let flag = format!("--{}", name.replace(['.', '_'], "-"));
