@@ -28,6 +28,10 @@ pub struct Custodies {
     pub handed_on: IntCounter,
     /// It became a push.
     pub pushed: IntCounter,
+    /// It became a dead letter: no record for it is small enough.
+    pub dead_lettered: IntCounter,
+    /// Kafka does not take even that.
+    pub given_up: IntCounter,
 }
 
 /// The gateway's metrics.
@@ -119,7 +123,14 @@ impl Observed {
             "was_custody_total",
             "Recipients of records with a seq by how the reader was done with them.",
             "outcome",
-            &["confirmed", "seen", "handed_on", "pushed"],
+            &[
+                "confirmed",
+                "seen",
+                "handed_on",
+                "pushed",
+                "dead_lettered",
+                "given_up",
+            ],
         );
         let custody = |outcome| custodies.with_label_values(&[outcome]);
         let reasons: Vec<&str> = CloseCode::ALL.iter().map(|code| code.reason()).collect();
@@ -130,6 +141,8 @@ impl Observed {
                 seen: custody("seen"),
                 handed_on: custody("handed_on"),
                 pushed: custody("pushed"),
+                dead_lettered: custody("dead_lettered"),
+                given_up: custody("given_up"),
             },
             in_custody: metrics.gauge(
                 "was_in_custody",

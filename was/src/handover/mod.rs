@@ -56,6 +56,8 @@ pub struct Handed {
     pub on: usize,
     /// Orphans that became a push.
     pub pushed: usize,
+    /// Orphans that became a dead letter.
+    pub dead_lettered: usize,
 }
 
 /// Those of a batch that were not handed on.
@@ -131,13 +133,17 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
         });
         let (failed, error) = self.send(records).await;
         let mut handed = Handed::default();
-        if form != Form::Letter {
-            for plan in &plans {
-                plan.count(&failed, &mut handed);
-            }
+        for plan in &plans {
+            plan.count(&failed, &mut handed);
         }
-        self.observed.custody.handed_on.inc_by(handed.on as u64);
-        self.observed.custody.pushed.inc_by(handed.pushed as u64);
+        if form == Form::Letter {
+            // Planned as pushes: a letter holds what a push would.
+            handed.dead_lettered = std::mem::take(&mut handed.pushed);
+        }
+        let custody = &self.observed.custody;
+        custody.handed_on.inc_by(handed.on as u64);
+        custody.pushed.inc_by(handed.pushed as u64);
+        custody.dead_lettered.inc_by(handed.dead_lettered as u64);
         let left = error.map(|error| {
             let failed = orphans.iter().filter(|orphan| failed.contains(orphan));
             let orphans = failed.copied().collect();
@@ -152,16 +158,16 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
         let mut left = Cow::Borrowed(orphans);
         let mut form = Form::Shared;
         loop {
-            let (_, failed) = tokio::select! {
+            let (handed, failed) = tokio::select! {
                 biased;
                 () = stop.cancelled() => return false,
                 handed = self.hand_on(&left, form) => handed,
             };
+            if handed.dead_lettered > 0 {
+                let orphans = handed.dead_lettered;
+                tracing::error!(orphans, "too large to be handed on: in chat-dlq");
+            }
             let Some(Left { orphans, error }) = failed else {
-                if form == Form::Letter {
-                    let orphans = left.len();
-                    tracing::error!(orphans, "too large to be handed on: in chat-dlq");
-                }
                 return true;
             };
             self.observed.hand_on_failures.inc();
@@ -170,6 +176,7 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
                 let Some(smaller) = form.smaller() else {
                     // They can't be told and they can't be kept; the next ones can.
                     tracing::error!(?orphans, "too large even for chat-dlq: given up");
+                    self.observed.custody.given_up.inc_by(orphans.len() as u64);
                     return true;
                 };
                 form = smaller;

@@ -9,6 +9,28 @@ use super::played::{LEASE, Log, Sent, handover, orphan, route, user, view};
 use super::*;
 use crate::socket::Mailbox;
 
+fn handed_to(on: usize, pushed: usize) -> Handed {
+    Handed {
+        on,
+        pushed,
+        ..Handed::default()
+    }
+}
+
+/// The same by another way to Kafka.
+fn publishing<R, P, Q>(it: Handover<R, P>, publisher: impl FnOnce(P) -> Q) -> Handover<R, Q> {
+    Handover {
+        publisher: publisher(it.publisher),
+        routes: it.routes,
+        topics: it.topics,
+        registry: it.registry,
+        state: it.state,
+        views: it.views,
+        observed: it.observed,
+        fatal: it.fatal,
+    }
+}
+
 /// I8, trap 6: each orphan goes to every home with a living route of its user, else it becomes a push;
 /// dead routes are removed, the others stay.
 #[tokio::test]
@@ -28,7 +50,7 @@ async fn i8_trap_6_to_the_living_and_the_dead_are_removed() {
         orphan(5, 6),
     ];
     let (handed, _) = handover.hand_on(&orphans, Form::Shared).await;
-    assert_eq!(handed, Handed { on: 3, pushed: 3 });
+    assert_eq!(handed, handed_to(3, 3));
     let expected = [
         Sent::To(2, 5, vec![1, 4]),
         Sent::To(2, 6, vec![4]),
@@ -109,7 +131,7 @@ async fn i8_without_redis_all_is_pushed_with_a_check() {
             handover.views = watch::channel(None).1;
         }
         let (handed, _) = handover.hand_on(&[orphan(1, 5)], Form::Shared).await;
-        assert_eq!(handed, Handed { on: 0, pushed: 1 });
+        assert_eq!(handed, handed_to(0, 1));
         assert_eq!(handover.sent(), [Sent::Push(1, 5)]);
     }
     assert_eq!(handover.observed.route_failures.get(), 2);
@@ -150,7 +172,7 @@ async fn i8_i9_only_what_failed_is_handed_on_again() {
     *handover.publisher.refusals.lock().unwrap() = refusals;
     let orphans = [orphan(1, 5), orphan(2, 6), orphan(3, 6), orphan(4, 5)];
     let (handed, left) = handover.hand_on(&orphans, Form::Shared).await;
-    assert_eq!(handed, Handed { on: 1, pushed: 1 });
+    assert_eq!(handed, handed_to(1, 1));
     let left = left.unwrap().orphans;
     assert_eq!(left, [orphan(1, 5), orphan(4, 5)]);
     let rest = [Sent::To(2, 6, vec![2]), Sent::Push(3, 6)];
@@ -176,44 +198,22 @@ async fn i9_a_full_queue_is_waited_for() {
     let (_, left) = handover.hand_on(&[orphan(1, 5)], Form::Shared).await;
     assert_eq!(left.unwrap().error, ProduceError::Full);
     // Not at the first record, but at the second.
-    let gate = Gate::default();
-    let handover = Handover {
-        routes: handover.routes,
-        publisher: gate,
-        topics: handover.topics,
-        registry: handover.registry,
-        state: handover.state,
-        views: handover.views,
-        observed: handover.observed,
-        fatal: handover.fatal,
-    };
+    let handover = publishing(handover, |_| Gate::default());
     let orphans: Vec<Orphan> = (1..=20).map(|seq| orphan(1, seq)).collect();
     let (handed, left) = handover.hand_on(&orphans, Form::Shared).await;
-    assert_eq!(handed, Handed { on: 20, pushed: 0 });
+    assert_eq!(handed, handed_to(20, 0));
     assert!(left.is_none(), "{left:?}");
 }
 
-/// I8, I11: records that Kafka calls too large are not tried for ever: each recipient has one of its own;
+/// I8, I10, I11: records that Kafka calls too large are not tried for ever: each recipient has one of its own;
 /// if that is too large as well, a dead letter; and who can't have even that holds up nobody.
 #[tokio::test]
-async fn i8_i11_what_is_too_large_comes_to_an_end() {
+async fn i8_i10_i11_what_is_too_large_comes_to_an_end() {
     let sent = async |most| {
         let handover = handover();
         handover.stand(1, &[route(2, 20)]);
         handover.stand(2, &[route(2, 20)]);
-        let handover = Handover {
-            publisher: Narrow {
-                most,
-                log: handover.publisher,
-            },
-            routes: handover.routes,
-            topics: handover.topics,
-            registry: handover.registry,
-            state: handover.state,
-            views: handover.views,
-            observed: handover.observed,
-            fatal: handover.fatal,
-        };
+        let handover = publishing(handover, |log| Narrow { most, log });
         let orphans = [orphan(1, 5), orphan(2, 5), orphan(3, 5)];
         let never = CancellationToken::new();
         assert!(handover.until_handed(&orphans, &never).await);
@@ -222,24 +222,33 @@ async fn i8_i11_what_is_too_large_comes_to_an_end() {
         let of = |topic: &Arc<str>| records.iter().filter(|r| r.topic == *topic).count();
         let letters = records.iter().filter(|r| r.topic == *handover.topics.dlq());
         let letters: Vec<Outgoing> = letters.cloned().collect();
-        (of(receive), of(push), letters)
+        let custody = &handover.observed.custody;
+        let counted = [
+            custody.handed_on.get(),
+            custody.pushed.get(),
+            custody.dead_lettered.get(),
+            custody.given_up.get(),
+        ];
+        (of(receive), of(push), letters, counted)
     };
     let single = Narrow::size_of_single();
     // A push has no headers: it is never too large here.
-    for (most, on, lettered) in [
-        (usize::MAX, 1, 0),
-        (single, 2, 0),
-        (single - 1, 0, 2),
-        (0, 0, 0),
+    for (most, on, lettered, outcomes) in [
+        (usize::MAX, 1, 0, [2, 1, 0, 0]),
+        (single, 2, 0, [2, 1, 0, 0]),
+        (single - 1, 0, 2, [0, 1, 2, 0]),
+        (0, 0, 0, [0, 1, 0, 2]),
     ] {
-        let (to_homes, pushed, letters) = sent(most).await;
+        let (to_homes, pushed, letters, counted) = sent(most).await;
         assert_eq!(
             (to_homes, pushed, letters.len()),
             (on, 1, lettered),
             "{most}"
         );
+        // Each of the three in one outcome.
+        assert_eq!(counted, outcomes, "{most}");
     }
-    let (_, _, letters) = sent(single - 1).await;
+    let (_, _, letters, _) = sent(single - 1).await;
     for (letter, id) in letters.iter().zip(1..) {
         let reason = DlqReason::Undeliverable.as_str().as_bytes();
         assert_eq!(letter.headers[0], (header::REASON, reason.into()));
