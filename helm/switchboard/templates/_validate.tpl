@@ -164,6 +164,15 @@
 {{- end -}}
 {{- end -}}
 
+{{- if and $v.networkPolicy.enabled $v.push.enabled $v.push.webhook.url -}}
+{{- $at := urlParse $v.push.webhook.url -}}
+{{- $port := regexFind "[0-9]+$" (regexFind ":[0-9]+$" $at.host) | default (ternary "443" "80" (eq $at.scheme "https")) | int -}}
+{{- $ports := list -}}
+{{- range $v.networkPolicy.egress.push.ports -}}{{- $ports = append $ports (int .) -}}{{- end -}}
+{{- if not (has $port $ports) -}}
+{{- $wrong = append $wrong (printf "networkPolicy.egress.push.ports must have %d, the port of push.webhook.url" $port) -}}
+{{- end -}}
+{{- end -}}
 {{- if and $dev (eq $v.setup.mode "hook") -}}
 {{- $wrong = append $wrong "setup.mode must be init with dev.enabled: a hook would run before its servers are there" -}}
 {{- end -}}
