@@ -145,6 +145,8 @@ topologySpreadConstraints:
   - topologyKey: {{ $key }}
     maxSkew: 1
     whenUnsatisfiable: {{ ternary "DoNotSchedule" "ScheduleAnyway" (eq $how "hard") }}
+    # A zone in which only nodes are that don't take these pods is none.
+    nodeTaintsPolicy: Honor
     labelSelector:
       matchLabels:
         {{- include "switchboard.selector" (dict "root" $.root "component" $.component) | nindent 8 }}

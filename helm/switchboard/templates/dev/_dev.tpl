@@ -14,7 +14,8 @@ seccompProfile:
 {{- define "switchboard.devVolume" -}}
 {{- if not .Values.dev.persistence.enabled -}}
 - name: data
-  emptyDir: {}
+  emptyDir:
+    sizeLimit: {{ .Values.dev.persistence.size }}
 {{- end -}}
 {{- end -}}
 
