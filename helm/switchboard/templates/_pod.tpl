@@ -38,6 +38,9 @@ spec:
     {{- toYaml $root.Values.podSecurityContext | nindent 4 }}
   terminationGracePeriodSeconds: {{ if eq (toString $v.terminationGracePeriodSeconds) "" }}{{ include "switchboard.grace" (list $root .component) }}{{ else }}{{ int $v.terminationGracePeriodSeconds }}{{ end }}
   {{- include "switchboard.placement" (dict "root" $root "v" $v "component" .component) | nindent 2 }}
+  {{- with $v.extraPodSpec }}
+  {{- tpl (toYaml .) $root | nindent 2 }}
+  {{- end }}
   {{- if or (eq $root.Values.setup.mode "init") $v.extraInitContainers }}
   initContainers:
     {{- with $v.extraInitContainers }}
