@@ -37,7 +37,9 @@ spec:
   securityContext:
     {{- toYaml $root.Values.podSecurityContext | nindent 4 }}
   terminationGracePeriodSeconds: {{ if eq (toString $v.terminationGracePeriodSeconds) "" }}{{ include "switchboard.grace" (list $root .component) }}{{ else }}{{ int $v.terminationGracePeriodSeconds }}{{ end }}
-  {{- include "switchboard.placement" (dict "root" $root "v" $v "component" .component) | nindent 2 }}
+  {{- with include "switchboard.placement" (dict "root" $root "v" $v "component" .component) | trim }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with $v.extraPodSpec }}
   {{- tpl (toYaml .) $root | nindent 2 }}
   {{- end }}
