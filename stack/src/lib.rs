@@ -12,6 +12,7 @@
 mod cable;
 mod certificates;
 mod cluster;
+mod collector;
 mod error;
 mod folders;
 mod guarded;
@@ -32,6 +33,7 @@ mod stack;
 pub use cable::Cable;
 pub use certificates::Certificates;
 pub use cluster::{Cluster, ClusterOptions, Service};
+pub use collector::{Collected, Collector};
 pub use error::{Error, Result};
 pub use folders::{from_here, root};
 pub use ports::{claimable, free_port};

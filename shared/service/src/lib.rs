@@ -1,4 +1,4 @@
-//! What every service has: settings, lifecycle, telemetry, an admin port, a clock, and the Kafka
+//! What every service has: settings, lifecycle, telemetry, traces, an admin port, a clock, and the Kafka
 //! clients. The only crate that uses rdkafka.
 //!
 //! It knows nothing of chat: no command, room or frame is named here.
@@ -16,3 +16,4 @@ pub mod requests;
 pub mod settings;
 pub mod statements;
 pub mod telemetry;
+pub mod trace;

@@ -12,3 +12,4 @@ mod lifecycle;
 mod security;
 mod settings;
 mod settings_files;
+mod trace;
