@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::{BROADCAST, DeliveryHeaders, Target};
 use service::kafka::{Consumer, Feed, FeedError, Incoming, KafkaError, ReadFeed, Topics};
 use service::readiness::Condition;
+use service::trace::Reads;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +35,8 @@ pub struct Broadcast {
     pub observed: Arc<Observed>,
     /// The mailboxes' bound.
     pub bound: Bound,
+    /// Traces its records.
+    pub reads: Reads,
     /// Met while it is read.
     pub condition: Condition,
     /// Ends the task.
@@ -90,6 +93,7 @@ impl Broadcast {
 
     fn take(&self, record: Incoming) {
         self.observed.broadcasts.inc();
+        let span = self.reads.begin(&record);
         let headers = match DeliveryHeaders::decode(record.header_slices()) {
             Ok(headers) => headers,
             Err(error) => {
@@ -119,5 +123,9 @@ impl Broadcast {
         };
         let ended = self.registry.tell(users, item, self.bound);
         self.observed.deliveries.ended.inc_by(ended);
+        if let Some(mut span) = span {
+            span.note("switchboard.recipients", users.len());
+            span.end();
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use protocol::{Command, SignalRecord};
 use service::kafka::{Delivery, Outgoing, ProduceError, Producer, Topics};
+use service::trace::{Span, TRACEPARENT};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Observed;
@@ -17,6 +18,12 @@ pub struct Commands {
     observed: Arc<Observed>,
     /// Cancelled when the producer failed for good: the process ends.
     fatal: CancellationToken,
+}
+
+/// A command on its way into Kafka.
+pub struct Sending {
+    delivery: Delivery,
+    span: Option<Span>,
 }
 
 impl Commands {
@@ -35,21 +42,37 @@ impl Commands {
         }
     }
 
-    /// Hands a command to Kafka; await the fate with [`settle`](Self::settle).
-    pub fn produce(&self, command: &Command) -> Option<Delivery> {
+    /// Hands a command to Kafka; await the fate with [`settle`](Self::settle). If it is traced, `under` this
+    /// span, the record's header says so: no other record has one.
+    pub fn produce(&self, command: &Command, under: Option<&Span>) -> Option<Sending> {
+        let mut span = under.map(|span| span.sends(self.topics.send()));
+        let header = span
+            .iter()
+            .map(|span| (TRACEPARENT, span.context().write()));
         let record = Outgoing {
             key: Some(Bytes::from(command.key())),
             payload: Some(Bytes::from(command.encode())),
+            headers: header.collect(),
             ..Outgoing::to(self.topics.send())
         };
-        self.judge(self.producer.send(&record))
+        let taken = self.producer.send(&record);
+        if let Err(error) = &taken
+            && let Some(span) = span.take()
+        {
+            span.sent(Err(error));
+        }
+        let delivery = self.judge(taken)?;
+        Some(Sending { delivery, span })
     }
 
     /// Whether Kafka has the command: true is durable (I1), false is unknown.
-    pub async fn settle(&self, delivery: Delivery) -> bool {
+    pub async fn settle(&self, Sending { delivery, span }: Sending) -> bool {
         let timer = self.observed.produce_seconds.start_timer();
         let fate = delivery.await;
         timer.observe_duration();
+        if let Some(span) = span {
+            span.sent(fate.as_ref().copied());
+        }
         let taken = self.judge(fate).is_some();
         if taken {
             self.observed.accepted.inc();

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use protocol::{ClientFrame, CloseCode, Command, MessageId, UserId};
 use routing::{Held, Route};
 use service::clock::Clock;
+use service::trace::Tracer;
 use store::Store;
 use tokio::sync::{Mutex, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -14,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::Authority;
 use crate::catchup::CatchUp;
 use crate::commands::Commands;
+use crate::entry;
 use crate::metrics::Observed;
 use crate::rate::{Rate, RateLimits};
 use crate::registry::{RETURN_WITHIN, Registry, Serving, come_back};
@@ -55,6 +57,8 @@ pub struct Gateway {
     pub observed: Arc<Observed>,
     /// The time.
     pub clock: Clock,
+    /// Begins the traces of commands.
+    pub tracer: Tracer,
     /// Connections that may still be accepted; one that has become a socket is none any more.
     pub connections: Arc<Semaphore>,
     /// Sockets that may still be opened.
@@ -175,7 +179,9 @@ impl Gateway {
     /// Produces a session's command; the fate arrives in its mailbox.
     pub fn produce(&self, command: &Command, mailbox: &Arc<Mailbox>) {
         let id: MessageId = command.id;
-        let Some(delivery) = self.commands.produce(command) else {
+        let mut entered = entry::of_frame(&self.tracer, command);
+        let Some(sending) = self.commands.produce(command, entered.as_ref()) else {
+            entry::end(entered.take(), false);
             self.observed.refuse(protocol::RejectCode::Unavailable);
             mailbox.push(Item::Produced(id, false), self.bound);
             return;
@@ -183,7 +189,8 @@ impl Gateway {
         let (commands, mailbox) = (self.commands.clone(), Arc::clone(mailbox));
         let (bound, observed) = (self.bound, Arc::clone(&self.observed));
         self.tasks.spawn(async move {
-            let taken = commands.settle(delivery).await;
+            let taken = commands.settle(sending).await;
+            entry::end(entered, taken);
             if !taken {
                 observed.refuse(protocol::RejectCode::Unavailable);
             }

@@ -14,6 +14,7 @@
 //! | `behind` | how far the readers of homes are behind, for metrics |
 //! | [`healing`] | notices routes that Redis has lost |
 //! | `gateway` | what every socket and request shares |
+//! | `entry` | the first span of a command that is traced |
 //! | [`rest`] | the API under `/v1` |
 //! | [`auth`], [`rate`] | who may, and how fast |
 //! | [`settings`], [`metrics`] | what it is told, what it counts |
@@ -29,6 +30,7 @@ pub mod catchup;
 pub mod commands;
 pub mod custody;
 pub mod drain;
+mod entry;
 mod gateway;
 pub mod handover;
 pub mod healing;

@@ -12,6 +12,7 @@ use service::kafka::{Admin, Consumer, KafkaSettings, Producer, Topics};
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
 use service::readiness::Readiness;
+use service::trace::{Reads, Traces, Who};
 use service::{requests, statements};
 use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{Semaphore, oneshot};
@@ -67,8 +68,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let (last, fatal) = (CancellationToken::new(), CancellationToken::new());
     // Early: the first record of a new producer is slow.
     let name = &settings.home.name;
+    let who = Who {
+        service: "switchboard-was",
+        instance: name,
+    };
+    let traces = Traces::start(&settings.trace, who, &metrics)?;
     let producer = Producer::start(&settings.kafka, name, settings.command_timeout)?;
     let topics = settings.kafka.topics();
+    let reads = Reads::new(&traces.tracer(), topics.receive());
     check_homes(&settings.kafka, &topics, settings.home.homes).await?;
     producer.measure(&metrics);
     let commands = Commands::new(
@@ -150,6 +157,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         store_turns: Semaphore::new((settings.store.pool_size / 2).max(1)),
         observed: Arc::clone(&observed),
         clock: Clock::system(),
+        tracer: traces.tracer(),
         connections: Arc::new(Semaphore::new(settings.max_connections)),
         sockets: Arc::new(Semaphore::new(settings.max_sockets)),
         tasks: TaskTracker::new(),
@@ -190,6 +198,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         registry: Arc::clone(&registry),
         observed: Arc::clone(&observed),
         bound: settings.queue,
+        reads: reads.clone(),
         condition: broadcasts_read,
         stop: last.clone(),
     };
@@ -203,6 +212,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         registry,
         observed,
         bound: settings.queue,
+        reads,
         handover,
         condition: home_served,
         stop: last.clone(),
@@ -236,8 +246,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     lifecycle.spawn("stop", stop.run(lifecycle.drain().clone()));
     tracing::info!(%address, "listening");
-    lifecycle.wait().await?;
-    Ok(())
+    let ended = lifecycle.wait().await;
+    traces.finish().await;
+    Ok(ended?)
 }
 
 /// Gateways that count homes differently would take each other's for nobody's.

@@ -9,6 +9,7 @@ use routing::{HomeSettings, ROUTE_CACHE, RedisSettings, RoutingError};
 use service::kafka::KafkaSettings;
 use service::lifecycle::chain;
 use service::settings::{AdminSettings, HOMES, Key, POSTGRES_KEYS, REDIS_KEYS, Secret, Values};
+use service::trace::TraceSettings;
 use store::{StoreError, StoreSettings};
 
 use crate::auth::{AuthSettings, Keys};
@@ -34,6 +35,7 @@ pub const TABLES: &[&[Key]] = &[
     AUTH_KEYS,
     KafkaSettings::KEYS,
     AdminSettings::KEYS,
+    TraceSettings::KEYS,
 ];
 
 const KEYS: &[Key] = &[
@@ -199,6 +201,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Over how long a stop sends its sessions away.
     pub drain_spread: Duration,
+    /// Whether and where traces go.
+    pub trace: TraceSettings,
 }
 
 /// Between the bound of the route cache and the settling query: what a look-up may be late by
@@ -299,6 +303,7 @@ impl Settings {
             outcome_timeout: values.within("was.outcome_timeout", ms(100)..=ms(10_000)),
             drain,
             drain_spread,
+            trace: TraceSettings::read(values),
         }
     }
 }

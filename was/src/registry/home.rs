@@ -10,6 +10,7 @@ use protocol::{Address, DeliveryHeaders};
 use routing::{Held, HomeState, since_boot};
 use service::kafka::{Consumer, FeedError, KafkaError, Outgoing, Producer, Topics};
 use service::readiness::Condition;
+use service::trace::Reads;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::Instant;
@@ -81,6 +82,8 @@ pub struct HomeTask {
     pub observed: Arc<Observed>,
     /// The mailboxes' bound.
     pub bound: Bound,
+    /// Traces its records.
+    pub reads: Reads,
     /// Hands on what no session here confirms.
     pub handover: Arc<Handover>,
     /// Met while a home is served.
@@ -243,6 +246,7 @@ impl HomeTask {
             bound: self.bound,
             capacity: CAPACITY,
             pace: PACE,
+            reads: self.reads.clone(),
             may_commit: Box::new(move || match &*serving.state.borrow() {
                 HomeState::Held(now) => {
                     now.incarnation == held.incarnation && now.is_live(since_boot())

@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture as _};
 use protocol::{Address, CloseCode, DeliveryHeaders, RoomId, Seq, Target, UserId};
 use service::kafka::{FeedError, Incoming, ReadFeed};
+use service::trace::Reads;
 use tokio_util::sync::CancellationToken;
 
 use super::keeping::{Keeping, Pace};
@@ -39,6 +40,7 @@ pub(super) struct Reader<F> {
     pub(super) bound: Bound,
     pub(super) capacity: Capacity,
     pub(super) pace: Pace,
+    pub(super) reads: Reads,
     /// Asked before each commit: only who still holds the home may commit for it.
     pub(super) may_commit: Box<dyn Fn() -> bool + Send + Sync>,
     pub(super) stop: CancellationToken,
@@ -184,6 +186,7 @@ impl<F: ReadFeed> Reader<F> {
     /// Hands a record to whom it is for, and says how many that are.
     fn dispatch(&self, record: Incoming, sessions: &Sessions, custody: &mut Custody) -> usize {
         let offset = record.offset;
+        let span = self.reads.begin(&record);
         let headers = match DeliveryHeaders::decode(record.header_slices()) {
             Ok(headers) => headers,
             Err(error) => {
@@ -216,6 +219,10 @@ impl<F: ReadFeed> Reader<F> {
                 self.answer(address, frame.unwrap_or_default(), sessions);
                 custody.passed(offset);
             }
+        }
+        if let Some(mut span) = span {
+            span.note("switchboard.recipients", recipients);
+            span.end();
         }
         recipients
     }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use service::kafka::KafkaError;
 use service::metrics::Metrics;
+use service::trace::Tracer;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -32,6 +33,10 @@ impl ReadFeed for Fed {
     async fn recv(&mut self) -> Result<Incoming, FeedError> {
         self.0.recv().await.ok_or(FeedError::Removed)
     }
+}
+
+fn untraced() -> Reads {
+    Reads::new(&Tracer::off(), &Arc::from("chat-receive"))
 }
 
 fn user(n: i64) -> UserId {
@@ -112,6 +117,7 @@ impl Bench {
             bound: BOUND,
             capacity,
             pace: QUICK,
+            reads: untraced(),
             may_commit: Box::new(|| true),
             stop: stop.clone(),
         };
@@ -317,6 +323,7 @@ async fn i9_few_records_of_many_recipients_are_taken_at_once() {
         bound: BOUND,
         capacity: CAPACITY,
         pace: QUICK,
+        reads: untraced(),
         may_commit: Box::new(|| true),
         stop: CancellationToken::new(),
     };

@@ -7,8 +7,10 @@ use http::StatusCode;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use protocol::{MessageId, UserId};
+use service::trace::Span;
 
 use super::problem::Problem;
+use crate::entry;
 use crate::gateway::Gateway;
 
 /// The user that the bearer token names.
@@ -39,30 +41,36 @@ impl FromRequestParts<Arc<Gateway>> for Caller {
 }
 
 /// The command's id: the caller's `Idempotency-Key`, or one made here.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct CommandKey {
     /// The id.
     pub(super) id: MessageId,
     /// Whether it is the caller's: then it may be a repeat.
     pub(super) given: bool,
+    /// The command's first span, if it is traced.
+    pub(super) span: Option<Span>,
 }
 
-impl<S: Sync> FromRequestParts<S> for CommandKey {
+impl FromRequestParts<Arc<Gateway>> for CommandKey {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        match parts.headers.get("idempotency-key") {
-            None => Ok(Self {
-                id: MessageId::new_v4(),
-                given: false,
-            }),
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Problem> {
+        let key = parts.headers.get("idempotency-key");
+        let id = match key {
+            None => MessageId::new_v4(),
             Some(key) => {
                 let id = key.to_str().ok().and_then(|text| text.trim().parse().ok());
-                id.map(|id| Self { id, given: true }).ok_or_else(|| {
+                id.ok_or_else(|| {
                     let text = "Idempotency-Key must be a UUID";
                     Problem::new(StatusCode::BAD_REQUEST, "idempotency_key", text)
-                })
+                })?
             }
-        }
+        };
+        let given = key.is_some();
+        let span = entry::of_request(&gateway.tracer, parts);
+        Ok(Self { id, given, span })
     }
 }

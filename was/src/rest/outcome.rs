@@ -6,10 +6,12 @@ use protocol::{
     Address, Command, CommandKind, Origin, RejectCode, RoomId, Seq, ServerFrame, UserId, VERSION,
 };
 use serde::Serialize;
+use service::trace::Span;
 use utoipa::ToSchema;
 
 use super::bearer::CommandKey;
 use super::problem::Problem;
+use crate::entry;
 use crate::gateway::Gateway;
 
 /// What a carried out command led to.
@@ -29,8 +31,22 @@ impl Gateway {
         &self,
         sender: UserId,
         room: RoomId,
+        mut key: CommandKey,
+        kind: CommandKind,
+    ) -> Result<Done, Problem> {
+        let mut span = key.span.take();
+        let outcome = self.outcome(sender, room, key, kind, span.as_mut()).await;
+        entry::answered(span, &outcome);
+        outcome
+    }
+
+    async fn outcome(
+        &self,
+        sender: UserId,
+        room: RoomId,
         key: CommandKey,
         kind: CommandKind,
+        mut span: Option<&mut Span>,
     ) -> Result<Done, Problem> {
         kind.check()
             .map_err(|invalid| Problem::invalid(invalid.to_string()))?;
@@ -56,8 +72,11 @@ impl Gateway {
             kind,
         };
         let deadline = tokio::time::Instant::now() + self.outcome_timeout;
-        let taken = match self.commands.produce(&command) {
-            Some(delivery) => self.commands.settle(delivery).await,
+        if let Some(span) = &mut span {
+            entry::describe(span, &command);
+        }
+        let taken = match self.commands.produce(&command, span.as_deref()) {
+            Some(sending) => self.commands.settle(sending).await,
             None => false,
         };
         if !taken {
