@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{Header, Home, Lane, RoomId, Seq, UserId};
+use service::trace;
 use store::{
     AppendError, Batch, Claim, EventKey, FoundEvents, HeldLane, LaneTable, MarkRaised,
     MessageTarget, StoreError, StoredRoom,
@@ -31,6 +32,8 @@ pub struct Incoming {
     pub key: Option<Bytes>,
     /// Its value.
     pub payload: Option<Bytes>,
+    /// The span that sent it, if it is traced. No part of what it says: nothing is decided by it.
+    pub trace: Option<trace::Context>,
 }
 
 /// A topic that records are sent to.
@@ -57,6 +60,8 @@ pub struct Outgoing {
     pub headers: Vec<Header>,
     /// Its value.
     pub payload: Option<Bytes>,
+    /// The span under which it is sent, if it is traced; then that one's own goes with it in a header.
+    pub trace: Option<trace::Context>,
 }
 
 /// Why Kafka was not read.

@@ -60,6 +60,7 @@ use service::kafka::{Admin, Consumer, KafkaError, Producer};
 use service::lifecycle::{Failure, Lifecycle};
 use service::metrics::Metrics;
 use service::readiness::{Condition, Readiness};
+use service::trace::{Reads, TraceError, Tracer, Traces, Who};
 use store::{Store, StoreError};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -106,6 +107,9 @@ pub enum PushError {
     /// The HTTP client.
     #[error("requests can't be made")]
     Client(#[from] reqwest::Error),
+    /// The collector of traces.
+    #[error("traces can't be told")]
+    Traces(#[from] TraceError),
     /// Signals can't be heard.
     #[error("signals can't be heard")]
     Signals(#[from] std::io::Error),
@@ -120,6 +124,8 @@ pub struct Means {
     pub store: Store,
     /// What it counts.
     pub metrics: PushMetrics,
+    /// Traces what is sampled where it entered.
+    pub tracer: Tracer,
     /// The time.
     pub clock: Clock,
     /// Met while it can own partitions.
@@ -135,7 +141,13 @@ pub async fn run(settings: Settings) -> Result<(), PushError> {
     let readiness = Readiness::new();
     let ready = readiness.condition("partitions");
     admin.start(&lifecycle, metrics.clone(), readiness);
+    let who = Who {
+        service: "switchboard-push",
+        instance: &settings.name,
+    };
+    let traces = Traces::start(&settings.trace, who, &metrics)?;
     let means = Means {
+        tracer: traces.tracer(),
         store: measured(&settings.store, &metrics).await?,
         metrics: PushMetrics::new(&metrics),
         clock: Clock::system(),
@@ -143,7 +155,9 @@ pub async fn run(settings: Settings) -> Result<(), PushError> {
     };
     start(&lifecycle, &settings, means).await?;
     tracing::info!(wait = ?settings.push.wait, name = settings.name, "pushes");
-    Ok(lifecycle.wait().await?)
+    let ended = lifecycle.wait().await;
+    traces.finish().await;
+    Ok(ended?)
 }
 
 /// Starts every task: one that owns and reads partitions, and one that tells.
@@ -159,6 +173,7 @@ pub async fn start(
     let Means {
         store,
         metrics,
+        tracer,
         clock,
         ready,
     } = means;
@@ -185,6 +200,7 @@ pub async fn start(
     let (fatal, stop) = (CancellationToken::new(), lifecycle.drain().clone());
     let shared = Arc::new(Shared {
         publish: KafkaPublish::new(producer, topics.clone(), fatal.clone()),
+        reads: Reads::new(&tracer, topics.push()),
         topics,
         metrics,
     });

@@ -12,6 +12,7 @@ use service::kafka::{Admin, Consumer, KafkaError, Producer, Topics};
 use service::lifecycle::{Failure, Lifecycle};
 use service::metrics::Metrics;
 use service::readiness::{Condition, Readiness};
+use service::trace::{TraceError, Traces, Who};
 use service::{requests, statements};
 use store::{Outcome, Store, StoreError, StoreSettings};
 use tokio::sync::{mpsc, watch};
@@ -58,6 +59,9 @@ pub enum ServeError {
     /// A topic has another number of partitions than the settings say.
     #[error(transparent)]
     Partitions(#[from] PartitionsError),
+    /// The collector of traces.
+    #[error("traces can't be told")]
+    Traces(#[from] TraceError),
     /// Signals can't be heard.
     #[error("signals can't be heard")]
     Signals(#[from] std::io::Error),
@@ -99,6 +103,11 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
     let kafka = readiness.condition("kafka");
     admin_server.start(&lifecycle, metrics.clone(), readiness);
 
+    let who = Who {
+        service: "switchboard-classifier",
+        instance: &settings.name,
+    };
+    let traces = Traces::start(&settings.trace, who, &metrics)?;
     let topics = Topics::new(&settings.kafka.topic_prefix);
     let producer = Producer::start(&settings.kafka, &settings.name, MESSAGE_TIMEOUT)?;
     let consumer = Consumer::start(&settings.kafka, "classifier", &settings.name)?;
@@ -120,6 +129,7 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
             group_limit: settings.group_limit,
         },
         topics,
+        tracer: traces.tracer(),
         metrics: ClassifierMetrics::new(&metrics),
         stop: lifecycle.drain().clone(),
     });
@@ -137,9 +147,12 @@ pub async fn run(settings: Settings) -> Result<(), ServeError> {
         Clock::system(),
         |owner| owner.ready_when(ready),
     );
-    lifecycle.wait().await?;
-    producer.flush(Duration::from_secs(1)).await;
-    Ok(())
+    let ended = lifecycle.wait().await;
+    if ended.is_ok() {
+        producer.flush(Duration::from_secs(1)).await;
+    }
+    traces.finish().await;
+    Ok(ended?)
 }
 
 /// An idempotent producer's first record takes up to a second: it shall not be somebody's message.
@@ -151,6 +164,7 @@ async fn first_record(context: Arc<Context<Servers>>, ready: Condition) {
         key: None,
         headers: DeliveryHeaders::answer(Address::nil()).encode(),
         payload: None,
+        trace: None,
     };
     let sent = async || context.publish.publish(&record)?.await;
     while let Err(error) = sent().await {

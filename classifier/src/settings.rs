@@ -5,6 +5,7 @@ use std::time::Duration;
 use routing::{RedisSettings, RoutingError};
 use service::kafka::KafkaSettings;
 use service::settings::{AdminSettings, HOMES, Key, POSTGRES_KEYS, REDIS_KEYS, Values};
+use service::trace::TraceSettings;
 use store::{StoreError, StoreSettings};
 
 use crate::push::{self, PushSettings};
@@ -17,6 +18,7 @@ pub const TABLES: &[&[Key]] = &[
     push::KEYS,
     KafkaSettings::KEYS,
     AdminSettings::KEYS,
+    TraceSettings::KEYS,
 ];
 
 const KEYS: &[Key] = &[
@@ -85,6 +87,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// How people who are not connected are told.
     pub push: PushSettings,
+    /// Whether and where traces go.
+    pub trace: TraceSettings,
 }
 
 impl Settings {
@@ -135,6 +139,7 @@ impl Settings {
             redis,
             admin: AdminSettings::read(values),
             push: PushSettings::read(values),
+            trace: TraceSettings::read(values),
         }
     }
 

@@ -238,6 +238,7 @@ impl<O: Outside> Signals<O> {
                     key: None,
                     headers: headers.encode(),
                     payload: Some(bytes.clone()),
+                    trace: None,
                 });
                 match queued {
                     Ok(ack) => acks.push(ack),

@@ -417,6 +417,7 @@ impl World {
                 key: None,
                 headers: DeliveryHeaders::answer(older.session).encode(),
                 payload: Some(evict.encode()),
+                trace: None,
             });
         }
         // The answer may be lost on its way.

@@ -309,6 +309,7 @@ impl World {
             offset,
             key: Some(Bytes::from(command.key())),
             payload: Some(Bytes::from(command.encode())),
+            trace: None,
         });
         self.truth.produced(command, offset);
         self.note(format!(

@@ -8,6 +8,7 @@ use service::kafka::{
     Admin, Consumer, Feed as ServiceFeed, FeedError, Outgoing as Record, ProduceError, Producer,
     Topics,
 };
+use service::trace::{self, TRACEPARENT};
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{
@@ -131,10 +132,12 @@ fn passing(reason: &str) {
 }
 
 fn incoming(record: service::kafka::Incoming) -> Incoming {
+    let trace = trace::Context::of(&record);
     Incoming {
         offset: record.offset,
         key: record.key,
         payload: record.payload,
+        trace,
     }
 }
 
@@ -156,11 +159,13 @@ impl KafkaPublish {
             Sink::Push => (self.topics.push(), None),
             Sink::Dlq => (self.topics.dlq(), None),
         };
+        let mut headers = outgoing.headers.clone();
+        headers.extend(outgoing.trace.map(|span| (TRACEPARENT, span.write())));
         Record {
             topic: Arc::clone(topic),
             partition,
             key: outgoing.key.clone(),
-            headers: outgoing.headers.clone(),
+            headers,
             payload: outgoing.payload.clone(),
         }
     }

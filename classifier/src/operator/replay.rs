@@ -135,6 +135,7 @@ mod tests {
             offset: 7,
             key: key.map(Bytes::copy_from_slice),
             payload: Some(vec![b'x'; bytes].into()),
+            trace: None,
         };
         let letter = burial(topic, Lane(3), &raw, DlqReason::Undecodable);
         let headers = letter.headers.into_iter();

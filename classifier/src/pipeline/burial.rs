@@ -27,6 +27,7 @@ pub fn burial(topic: &str, lane: Lane, raw: &Incoming, reason: DlqReason) -> Out
         key: Some(text(format!("{topic}/{lane}"))),
         headers,
         payload: raw.payload.as_ref().map(fitting),
+        trace: None,
     }
 }
 
@@ -49,6 +50,7 @@ pub fn undeliverable(record: &Outgoing) -> Option<Outgoing> {
         key: Some(Bytes::from(place)),
         headers: headers.collect(),
         payload: record.payload.as_ref().map(fitting),
+        trace: None,
     })
 }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use protocol::{Home, UserId};
 use service::kafka::Topics;
+use service::trace::{Span, Tracer};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::ClassifierMetrics;
-use crate::ports::{Outside, Routes, Whereabouts};
+use crate::ports::{Outgoing, Outside, Routes, Sink, Whereabouts};
 use crate::room::Rules;
 
 /// How long a lane's or member's lease runs without renewal.
@@ -36,6 +37,8 @@ pub struct Context<O: Outside> {
     pub rules: Rules,
     /// The names of the topics, for `chat-dlq`.
     pub topics: Topics,
+    /// Traces what is sampled where it entered.
+    pub tracer: Tracer,
     /// Counts and times.
     pub metrics: ClassifierMetrics,
     /// Cancelled when the process stops: nothing that fails is waited for any more.
@@ -47,6 +50,20 @@ impl<O: Outside> Context<O> {
     /// that does not exist could never be sent (I11): one without a home is as good as none.
     pub fn has_home(&self, home: Home) -> bool {
         (1..=self.homes).contains(&home.0)
+    }
+
+    /// A record is sent, if it is traced.
+    pub fn sends(&self, record: &Outgoing) -> Option<Span> {
+        let topic = match record.sink {
+            Sink::Home(_) | Sink::Broadcast => self.topics.receive(),
+            Sink::Push => self.topics.push(),
+            Sink::Dlq => self.topics.dlq(),
+        };
+        let mut span = self.tracer.sends(record.trace, topic)?;
+        if let Sink::Home(home) = record.sink {
+            span.note("messaging.destination.partition.id", home.to_string());
+        }
+        Some(span)
     }
 
     /// Where users are, as [`Routes::homes`] says: a failure is counted here. A route to a home

@@ -2,6 +2,7 @@
 //! to be read was read before.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use protocol::{
@@ -68,6 +69,30 @@ pub struct Tally {
     pub redelivered: u64,
 }
 
+impl Tally {
+    /// How the one record ended that this is more by than `before`, as metrics name it.
+    fn since(&self, before: &Self) -> &'static str {
+        match self {
+            now if now.stored > before.stored => "stored",
+            now if now.duplicate > before.duplicate => "duplicate",
+            now if now.rejected > before.rejected => "rejected",
+            now if now.dead_lettered > before.dead_lettered => "dead_lettered",
+            _ => "redelivered",
+        }
+    }
+}
+
+/// A record that is traced.
+#[derive(Debug)]
+pub struct Traced {
+    /// Which one of the batch.
+    pub record: usize,
+    /// Which steps follow from it.
+    pub steps: Range<usize>,
+    /// How it ended.
+    pub outcome: &'static str,
+}
+
 /// What a batch comes to.
 #[derive(Debug, Default)]
 pub struct Decided {
@@ -85,6 +110,8 @@ pub struct Decided {
     pub rooms: HashMap<RoomId, Room>,
     /// What follows the commit.
     pub steps: Vec<Step>,
+    /// What is traced of it.
+    pub traced: Vec<Traced>,
     /// How the commands ended.
     pub tally: Tally,
     /// Why records go to `chat-dlq`; those that were buried before not counted again.
@@ -107,7 +134,8 @@ pub fn decide_batch(records: &[Received], basis: Basis<'_>) -> Decided {
         topic,
         ..
     } = basis;
-    for record in records {
+    for (number, record) in records.iter().enumerate() {
+        let (step, tally) = (decided.steps.len(), decided.tally);
         let before = decided_before.get(&record.lane).copied();
         let redelivered = before.is_some_and(|applied| record.offset() <= applied);
         if !redelivered {
@@ -133,6 +161,13 @@ pub fn decide_batch(records: &[Received], basis: Basis<'_>) -> Decided {
                 decided.again(command, found.events.get(&key_of(command)));
             }
             Content::Command(command) => decided.decide_one(command, found, rules),
+        }
+        if record.span.is_some() {
+            decided.traced.push(Traced {
+                record: number,
+                steps: step..decided.steps.len(),
+                outcome: decided.tally.since(&tally),
+            });
         }
     }
     decided
@@ -265,5 +300,6 @@ fn answer(to: Origin, frame: &ServerFrame) -> Outgoing {
         key: None,
         headers: DeliveryHeaders::answer(to.session).encode(),
         payload: Some(frame.encode()),
+        trace: None,
     }
 }

@@ -3,16 +3,21 @@
 //! never take goes to `chat-dlq` (I11).
 
 use protocol::DlqReason;
+use service::trace::Span;
 
 use super::backoff::{Backoff, Stopped};
 use super::burial::undeliverable;
 use super::context::Context;
 use crate::ports::{Ack, Outgoing, Outside, Publish, PublishError, Sink};
 
+const REFUSED: &str = "refused";
+
 /// A record under way, kept until it is acknowledged.
 pub struct Queued {
     record: Outgoing,
     ack: Ack,
+    /// From here to its acknowledgement, if it is traced. What is sent again has another.
+    span: Option<Span>,
 }
 
 /// Queues a record. While there is no room it waits with it, so that records keep their order. None:
@@ -30,6 +35,9 @@ pub async fn queue<O: Outside>(
         return Ok(None);
     }
     let mut backoff = Backoff::default();
+    let mut span = context.sends(&record);
+    let mut under = record.trace;
+    record.trace = span.as_ref().map(Span::context);
     loop {
         let ack = match context.publish.publish(&record) {
             Ok(ack) => ack,
@@ -39,7 +47,8 @@ pub async fn queue<O: Outside>(
             }
             Err(PublishError::Refused(reason)) => match put_aside(context, &record, &reason) {
                 Some(letter) => {
-                    record = letter;
+                    end(span.take(), Some(REFUSED));
+                    (record, under) = (letter, None);
                     continue;
                 }
                 None => return Ok(None),
@@ -53,7 +62,8 @@ pub async fn queue<O: Outside>(
             Sink::Push => context.metrics.pushed.inc(),
             Sink::Dlq => {}
         }
-        return Ok(Some(Queued { record, ack }));
+        record.trace = under;
+        return Ok(Some(Queued { record, ack, span }));
     }
 }
 
@@ -81,15 +91,17 @@ pub async fn acknowledged<O: Outside>(
     loop {
         let mut again = Vec::new();
         let mut last = None;
-        for Queued { record, ack } in queued {
+        for Queued { record, ack, span } in queued {
             // Waited for to the last one: what is sent again must not overtake the first attempt.
             match ack.await {
-                Ok(()) => {}
+                Ok(()) => end(span, None),
                 Err(PublishError::Refused(reason)) => {
+                    end(span, Some(REFUSED));
                     again.extend(put_aside(context, &record, &reason));
                 }
                 Err(error) => {
                     context.metrics.publish_failures.inc();
+                    end(span, Some("unacknowledged"));
                     again.push(record);
                     last = Some(error);
                 }
@@ -104,6 +116,14 @@ pub async fn acknowledged<O: Outside>(
         }
         queued = queue_all(context, again).await?;
     }
+}
+
+fn end(span: Option<Span>, failed: Option<&str>) {
+    let Some(mut span) = span else { return };
+    if let Some(error) = failed {
+        span.fail(error);
+    }
+    span.end();
 }
 
 /// What goes to `chat-dlq` for a record that Kafka refuses for good.

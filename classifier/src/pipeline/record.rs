@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use protocol::{Command, CommandKind, DlqReason, Invalid, Lane, Origin, RejectCode, lane_of};
+use service::trace::Span;
 use store::EventKey;
 
 use crate::ports::Incoming;
 
 /// One record and what it is. Kept as it came until it is committed: it may have to be decided
 /// again, or buried.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Received {
     /// The lane that it was read from.
     pub lane: Lane,
@@ -18,6 +19,9 @@ pub struct Received {
     pub raw: Incoming,
     /// What they say.
     pub content: Content,
+    /// From its reading to the sending of what follows, if it is traced. Told only then: what is read again is
+    /// traced by whoever comes to its end.
+    pub span: Option<Span>,
 }
 
 /// What a record says.
@@ -46,6 +50,7 @@ impl Received {
             epoch,
             raw,
             content,
+            span: None,
         }
     }
 

@@ -3,10 +3,12 @@
 //! gateways, and by `chat-push`. In the order of the commits.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::{DeliveryHeaders, Event, Home, MAX_RECIPIENTS_PER_RECORD, PushRecord, UserId};
+use service::trace::{self, Span};
 use tokio::sync::mpsc;
 
 use super::context::Context;
@@ -25,7 +27,20 @@ pub struct Committed {
     pub steps: Vec<Step>,
     /// How far it takes each lane.
     pub upto: Vec<(Arc<Progress>, i64)>,
+    /// What is traced of it, by rising steps.
+    pub traced: Vec<Traced>,
 }
+
+/// Steps that follow from one record that is traced.
+pub struct Traced {
+    /// Which.
+    pub steps: Range<usize>,
+    /// Ends when all that follows from them is queued.
+    pub span: Span,
+}
+
+/// The most pushes of one event that are traced: in a large group, more of the same.
+const TRACED_PUSHES: usize = 20;
 
 /// One thing to send.
 enum Item {
@@ -65,10 +80,14 @@ pub async fn run<O: Outside>(
     while let Some(batch) = committed.recv().await {
         let items = items(batch.events, batch.steps);
         let homes = homes_of(&context, &items).await;
+        let (at, upto, traced) = (batch.at, batch.upto, batch.traced);
         // Made one item at a time: when there is no room, the rest is not in memory twice.
-        let records = items.into_iter().flat_map(|item| records(item, &homes));
+        let records = items.into_iter().enumerate().flat_map(|(step, item)| {
+            let mut records = records(item, &homes);
+            trace_all(&mut records, under(&traced, step));
+            records
+        });
         let mut records = records.peekable();
-        let (at, upto) = (batch.at, batch.upto);
         let mut end = Some(End { at, upto });
         while end.is_some() {
             let piece = records.by_ref().take(PIECE);
@@ -83,6 +102,31 @@ pub async fn run<O: Outside>(
                 return;
             }
         }
+        drop(records);
+        traced.into_iter().for_each(|one| one.span.end());
+    }
+}
+
+/// The span that a step is traced under.
+fn under(traced: &[Traced], step: usize) -> Option<trace::Context> {
+    let before = traced.partition_point(|one| one.steps.end <= step);
+    let found = traced.get(before)?;
+    found.steps.contains(&step).then(|| found.span.context())
+}
+
+/// Notes on an item's records under which span they are sent. None of those for `chat-dlq`, which stay.
+fn trace_all(records: &mut [Outgoing], under: Option<trace::Context>) {
+    if under.is_none() {
+        return;
+    }
+    let mut pushes = 0;
+    for record in records {
+        pushes += usize::from(record.sink == Sink::Push);
+        record.trace = match record.sink {
+            Sink::Home(_) | Sink::Broadcast => under,
+            Sink::Push => under.filter(|_| pushes <= TRACED_PUSHES),
+            Sink::Dlq => None,
+        };
     }
 }
 
@@ -176,6 +220,7 @@ pub fn deliver(event: &Event, recipients: &[UserId], homes: &Whereabouts) -> Vec
                 key: None,
                 headers: headers.encode(),
                 payload: Some(frame.clone()),
+                trace: None,
             });
         }
     };
@@ -192,5 +237,6 @@ fn push(record: &PushRecord) -> Outgoing {
         key: Some(record.key()),
         headers: Vec::new(),
         payload: Some(record.encode()),
+        trace: None,
     }
 }

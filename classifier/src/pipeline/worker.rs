@@ -2,6 +2,7 @@
 //! appends it, and handles every way in which that can fail (docs/architecture.md, "Redelivery").
 
 mod collect;
+mod spans;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -234,7 +235,7 @@ impl<O: Outside> Worker<O> {
         loop {
             let decided = self.decide(part).await?;
             if decided.unsure.is_empty() {
-                return self.append(&part.records, decided).await;
+                return self.append(&mut part.records, decided).await;
             }
             // Asked about once: what is asked about is never unsure again.
             part.ask = match std::mem::take(&mut part.ask) {
@@ -292,7 +293,7 @@ impl<O: Outside> Worker<O> {
 
     async fn append(
         &mut self,
-        records: &[Received],
+        records: &mut [Received],
         mut decided: Decided,
     ) -> Result<Committed, Failed> {
         let batch = self.batch(&mut decided);
@@ -323,7 +324,7 @@ impl<O: Outside> Worker<O> {
         }
         self.count(decided.tally, &decided.buried);
         let mut upto: BTreeMap<Lane, i64> = BTreeMap::new();
-        for record in records {
+        for record in &*records {
             upto.insert(record.lane, record.offset());
         }
         let upto = upto
@@ -338,6 +339,7 @@ impl<O: Outside> Worker<O> {
             events,
             steps: decided.steps,
             upto,
+            traced: spans::traced(decided.traced, records),
         })
     }
 
@@ -392,8 +394,9 @@ impl<O: Outside> Worker<O> {
             }
         }
         let metrics = &self.context.metrics;
-        let started = Instant::now();
+        let (started, spans) = (Instant::now(), spans::appends(records));
         let result = self.context.ledger.append(&batch).await;
+        spans::appended(spans, records.len(), &result);
         metrics
             .append_seconds
             .observe(started.elapsed().as_secs_f64());

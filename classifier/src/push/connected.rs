@@ -20,6 +20,7 @@ pub(super) fn reminders<'a>(
         key: None,
         headers: headers.encode(),
         payload: None,
+        trace: None,
     });
     records.collect()
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::{DlqReason, Home, PushRecord, UserId};
 use service::clock::Clock;
 use service::kafka::{FeedError, Incoming, ReadFeed};
+use service::trace::Span;
 use tokio::sync::mpsc;
 
 use super::connected::reminders;
@@ -45,6 +46,8 @@ pub(super) struct Reader<'a, F, R, P> {
 struct Push {
     record: PushRecord,
     raw: Incoming,
+    /// If it is traced, from here to its end.
+    span: Option<Span>,
 }
 
 /// Where those users are of whom it is known; nowhere: no home.
@@ -146,11 +149,14 @@ impl<F: ReadFeed, R: Routes, P: Publish> Reader<'_, F, R, P> {
         for raw in records {
             self.partition.take(raw.offset, raw.timestamp_ms);
             match PushRecord::decode(raw.key.as_deref(), raw.payload.as_deref()) {
-                Some(record) => pushes.push(Push { record, raw }),
+                Some(record) => {
+                    let span = self.shared.reads.begin(&raw);
+                    pushes.push(Push { record, raw, span });
+                }
                 None => {
                     let reason = DlqReason::Undecodable;
                     self.shared.bury(self.partition, &raw, reason).await?;
-                    self.end(&raw, "undecodable");
+                    self.end(&raw, "undecodable", None);
                 }
             }
         }
@@ -191,17 +197,18 @@ impl<F: ReadFeed, R: Routes, P: Publish> Reader<'_, F, R, P> {
         let records = reminders(connected.iter().map(|push| (&push.record, homes(push))));
         self.shared.send(records, &self.partition.over).await?;
         for push in connected {
-            self.end(&push.raw, "connected");
+            self.end(&push.raw, "connected", push.span);
         }
         Ok(())
     }
 
     async fn tell(&self, absent: Vec<Push>) -> Result<(), Stopped> {
-        for Push { record, raw } in absent {
+        for Push { record, raw, span } in absent {
             let (user, partition) = (record.user, Arc::clone(self.partition));
             let item = Item {
                 record,
                 raw,
+                span,
                 partition,
             };
             let sent = self.to.send((user, item)).await;
@@ -210,8 +217,9 @@ impl<F: ReadFeed, R: Routes, P: Publish> Reader<'_, F, R, P> {
         Ok(())
     }
 
-    fn end(&self, raw: &Incoming, outcome: &str) {
-        self.shared.end(self.partition, raw.offset, outcome);
+    fn end(&self, raw: &Incoming, outcome: &str, span: Option<Span>) {
+        let offset = raw.offset;
+        self.shared.end(self.partition, offset, outcome, span);
     }
 }
 

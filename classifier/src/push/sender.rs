@@ -96,7 +96,7 @@ impl<P: Publish> Sender<P> {
             metrics: &self.shared.metrics,
         };
         if let Ok(fates) = self.tell(&items, &tries, slot).await {
-            for (item, fate) in items.iter().zip(fates) {
+            for (item, fate) in items.iter_mut().zip(fates) {
                 // One that is not buried is told again by the next one who reads it.
                 let _ = self.end(item, fate).await;
             }
@@ -144,7 +144,7 @@ impl<P: Publish> Sender<P> {
         Ok(fates.map(|(webhook, fcm)| webhook.max(fcm)).collect())
     }
 
-    async fn end(&self, item: &Item, fate: Fate) -> Result<(), Stopped> {
+    async fn end(&self, item: &mut Item, fate: Fate) -> Result<(), Stopped> {
         let outcome = match fate {
             Fate::Nothing => "nothing",
             Fate::Delivered => "delivered",
@@ -160,7 +160,9 @@ impl<P: Publish> Sender<P> {
                 "unreadable"
             }
         };
-        self.shared.end(&item.partition, item.raw.offset, outcome);
+        let (partition, offset) = (&item.partition, item.raw.offset);
+        self.shared
+            .end(partition, offset, outcome, item.span.take());
         Ok(())
     }
 }

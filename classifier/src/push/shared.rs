@@ -2,6 +2,7 @@
 
 use protocol::{DlqReason, Lane};
 use service::kafka::{Incoming, Topics};
+use service::trace::{Reads, Span};
 use tokio_util::sync::CancellationToken;
 
 use super::done::Partition;
@@ -14,14 +15,25 @@ use crate::ports::{self, Outgoing, Publish, PublishError};
 pub(super) struct Shared<P> {
     pub(super) publish: P,
     pub(super) topics: Topics,
+    pub(super) reads: Reads,
     pub(super) metrics: PushMetrics,
 }
 
 impl<P: Publish> Shared<P> {
-    /// A record is done.
-    pub(super) fn end(&self, partition: &Partition, offset: i64, outcome: &str) {
+    /// A record is done, and with it its span, if it is traced.
+    pub(super) fn end(
+        &self,
+        partition: &Partition,
+        offset: i64,
+        outcome: &str,
+        span: Option<Span>,
+    ) {
         self.metrics.ended(outcome);
         partition.end(offset);
+        if let Some(mut span) = span {
+            span.note("switchboard.outcome", outcome);
+            span.end();
+        }
     }
 
     /// Puts a record into `chat-dlq`, and returns when it is there.
@@ -35,6 +47,7 @@ impl<P: Publish> Shared<P> {
             offset: raw.offset,
             key: raw.key.clone(),
             payload: raw.payload.clone(),
+            trace: None,
         };
         let letter = burial(self.topics.push(), Lane(partition.number), &raw, reason);
         self.send(vec![letter], &partition.over).await

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use protocol::{PushRecord, RoomId, Seq};
 use service::kafka::Incoming;
+use service::trace::Span;
 use store::Notice;
 
 use super::done::Partition;
@@ -37,6 +38,8 @@ pub(super) struct Item {
     pub(super) record: PushRecord,
     /// As it came, for `chat-dlq`.
     pub(super) raw: Incoming,
+    /// If it is traced, until it is told.
+    pub(super) span: Option<Span>,
     pub(super) partition: Arc<Partition>,
 }
 

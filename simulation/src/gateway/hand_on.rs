@@ -72,6 +72,7 @@ impl World {
                     key: Some(record.key()),
                     headers: Vec::new(),
                     payload: Some(record.encode()),
+                    trace: None,
                 });
                 let handed = self.truth.handed.entry((user, room, seq));
                 handed.or_default().insert(None);
@@ -129,5 +130,6 @@ pub fn without_value(home: Home, headers: &DeliveryHeaders) -> Outgoing {
         key: None,
         headers: headers.encode(),
         payload: None,
+        trace: None,
     }
 }

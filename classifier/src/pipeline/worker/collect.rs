@@ -1,6 +1,7 @@
 //! Collecting a batch: what waits in the lanes, bounded in rows and bytes. What does not fit stays
 //! in the feeds: that is the backpressure.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::select_all;
@@ -10,6 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Committed, Held, Order, Received, Worker};
 use crate::pipeline::backoff::Stopped;
+use crate::pipeline::context::Context;
+use crate::pipeline::progress::Progress;
 use crate::ports::{Feed, Incoming, LogError, Outside};
 
 /// The most records in a batch: an append of 500 takes some 7–9 ms.
@@ -71,9 +74,9 @@ impl<O: Outside> Worker<O> {
         };
         let mut records = Vec::new();
         let mut failed = Vec::new();
-        let lanes = self.context.lanes;
+        let context = Arc::clone(&self.context);
         if let Some(held) = self.lanes.get(&lane) {
-            let record = Received::read(lane, held.progress.epoch, lanes, first);
+            let record = read(&context, &held.progress, first);
             space.take(&record);
             records.push(record);
         }
@@ -93,7 +96,7 @@ impl<O: Outside> Worker<O> {
                     }
                     match held.feed.try_recv() {
                         Ok(Some(raw)) => {
-                            let record = Received::read(*lane, held.progress.epoch, lanes, raw);
+                            let record = read(&context, &held.progress, raw);
                             space.take(&record);
                             records.push(record);
                         }
@@ -116,6 +119,15 @@ impl<O: Outside> Worker<O> {
         tracing::warn!(%lane, %error, "a lane can't be read");
         self.lose(lane);
     }
+}
+
+/// Reads a record of a claimed lane.
+fn read<O: Outside>(context: &Context<O>, claim: &Progress, raw: Incoming) -> Received {
+    let (lane, offset, under) = (claim.lane, raw.offset, raw.trace);
+    let mut record = Received::read(lane, claim.epoch, context.lanes, raw);
+    let topic = context.topics.send();
+    record.span = context.tracer.processes(under, topic, (lane.0, offset));
+    record
 }
 
 /// How long after a batch of so many records the next one may begin.

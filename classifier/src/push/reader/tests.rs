@@ -7,6 +7,7 @@ use bytes::Bytes;
 use protocol::{RoomId, Seq};
 use service::kafka::Topics;
 use service::metrics::Metrics;
+use service::trace::{Reads, Tracer};
 
 use super::super::done::AHEAD;
 use super::super::metrics::PushMetrics;
@@ -109,6 +110,7 @@ impl Played {
         let shared = Shared {
             publish: self.published.clone(),
             topics: Topics::new(""),
+            reads: Reads::new(&Tracer::off(), Topics::new("").push()),
             metrics: self.metrics.clone(),
         };
         let (to, mut from) = mpsc::channel(8);

@@ -65,6 +65,7 @@ impl Kafka {
             offset,
             key: Some(Bytes::copy_from_slice(key.as_bytes())),
             payload: Some(Bytes::copy_from_slice(payload)),
+            trace: None,
         });
         drop(logs);
         self.more.notify_waiters();

@@ -30,6 +30,7 @@ fn batch(messages: i64, members: usize) -> Committed {
             .map(|_| Step::Stored(Arc::clone(&recipients), None))
             .collect(),
         upto: Vec::new(),
+        traced: Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@ use service::clock::Clock;
 use service::kafka::Topics;
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
+use service::trace::Tracer;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -116,6 +117,7 @@ impl Stage {
             homes: HOMES,
             rules: Rules { group_limit: 10 },
             topics: Topics::new(""),
+            tracer: Tracer::off(),
             metrics: ClassifierMetrics::new(&Metrics::new()),
             stop,
         })

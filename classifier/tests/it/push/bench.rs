@@ -17,6 +17,7 @@ use service::kafka::{Admin, Consumer, Feed, Incoming, Outgoing, Producer, TopicS
 use service::lifecycle::Lifecycle;
 use service::metrics::Metrics;
 use service::settings::Secret;
+use service::trace::Tracer;
 use stack::{Space, Stack};
 use store::Store;
 use tokio::process::{Child, Command};
@@ -143,6 +144,7 @@ impl Bench {
         let means = Means {
             store: self.store.clone(),
             metrics: metrics.clone(),
+            tracer: Tracer::off(),
             clock: Clock::system(),
             ready: None,
         };

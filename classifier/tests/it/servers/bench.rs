@@ -13,6 +13,7 @@ use protocol::{
 use routing::{Markers, Redis, RedisSettings, RouteTable};
 use service::kafka::{Consumer, Feed, Incoming, KafkaSettings, Outgoing, Placed, Producer, Topics};
 use service::settings::AdminSettings;
+use service::trace::TraceSettings;
 use stack::{Cluster, ClusterOptions, Space, Stack};
 use store::{Page, RoomKey, Store, StoreSettings};
 use uuid::Uuid;
@@ -45,6 +46,7 @@ pub(crate) fn settings(space: &Space) -> Settings {
             listen: ([127, 0, 0, 1], 0).into(),
         },
         push: no_push(),
+        trace: TraceSettings::default(),
     }
 }
 
