@@ -12,3 +12,4 @@ mod redis;
 mod retries;
 mod rooms;
 mod tls;
+mod trace;
