@@ -207,6 +207,7 @@ async fn find(servers: Weak<Servers>, doubts: Arc<Notify>, mut finder: Finder) {
         }
         drop(servers);
         sleep(LOOK_AGAIN).await;
+        // Whichever comes first: both are a reason to look.
         let _ = timeout(LOOK_EVERY, doubts.notified()).await;
     }
 }

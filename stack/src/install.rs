@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     fs::File,
-    io::Write as _,
+    io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -89,7 +89,13 @@ fn place(found: &str, name: &str) -> Result<PathBuf> {
 fn download_jars(jars: &Path) -> Result<()> {
     say("downloading Kafka from Maven Central (44 MB, once)");
     let work = jars.with_file_name("download");
-    let _ = fs::remove_dir_all(&work);
+    match fs::remove_dir_all(&work) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            // Jars of another version in it would be moved into the place with the others.
+            return Err(error).doing(|| format!("remove {}", work.display()));
+        }
+        _ => {}
+    }
     fs::create_dir_all(&work).doing(|| format!("create {}", work.display()))?;
     let pom = work.join("pom.xml");
     fs::write(&pom, POM).doing(|| format!("write {}", pom.display()))?;
@@ -116,6 +122,7 @@ fn download_jars(jars: &Path) -> Result<()> {
         });
     }
     fs::rename(&fresh, jars).doing(|| format!("move the jars to {}", jars.display()))?;
+    // The jars are in their place: the rest is removed by the next download, if not now.
     let _ = fs::remove_dir_all(&work);
     Ok(())
 }

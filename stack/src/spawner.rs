@@ -27,6 +27,7 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
             .name("spawner".into())
             .spawn(move || {
                 for (mut command, answer) in inbox {
+                    // Whoever ordered it waits for the answer, below.
                     let _ = answer.send(command.spawn());
                 }
             });

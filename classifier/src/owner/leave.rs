@@ -97,6 +97,7 @@ impl<O: Outside> Owner<O> {
             let context = Arc::clone(&self.context);
             leaving.push(async move {
                 if let Some(dropped) = dropped {
+                    // A worker that takes longer appends behind the release, and the fence refuses it.
                     let _ = tokio::time::timeout(LAST_BATCH, dropped).await;
                 }
                 hand_over(&context, &progress).await;
@@ -116,6 +117,7 @@ impl<O: Outside> Owner<O> {
 }
 
 async fn hand_over<O: Outside>(context: &Context<O>, progress: &Progress) {
+    // What is not routed in this time is routed by the next owner.
     let _ = tokio::time::timeout(SETTLE, progress.settled()).await;
     let (lane, epoch) = (progress.lane, progress.epoch);
     let routed = progress.routed().min(progress.applied());

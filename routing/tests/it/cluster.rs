@@ -1,22 +1,25 @@
 //! A Redis Cluster: each node has a part of the shards, and when it dies only they are concerned.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use protocol::UserId;
 use routing::{Looked, Markers, Redis, RedisSettings, RouteTable, Shard};
 use stack::{RedisAlone, RedisKind};
 
-use crate::place::{LEASE, Process, believed, eventually, route, user};
+use crate::place::{LEASE, PATIENCE, Process, believed, eventually, route, user};
 
 /// Looks until all markers could be read; all that were found lost on the way.
 async fn look(markers: &mut Markers) -> BTreeSet<Shard> {
     let mut lost = BTreeSet::new();
+    let start = Instant::now();
     loop {
         let looked: Looked = markers.look().await;
         lost.extend(looked.lost);
         if looked.failure.is_none() {
             return lost;
         }
+        assert!(start.elapsed() < PATIENCE, "{:?}", looked.failure);
         tokio::time::sleep(LEASE / 20).await;
     }
 }

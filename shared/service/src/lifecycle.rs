@@ -228,6 +228,7 @@ impl Lifecycle {
         let _ = tokio::time::timeout(Duration::from_secs(1), inner.tasks.wait()).await;
         inner.ended.cancel();
         inner.supporting.close();
+        // Nor must these.
         let _ = tokio::time::timeout(Duration::from_secs(1), inner.supporting.wait()).await;
         if let Some(failure) = lock(&inner.failure).take() {
             return Err(failure);

@@ -122,10 +122,13 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::select! {
-            () = follow => {}
-            () = twice => {}
-        }
+        let within = tokio::time::timeout(Duration::from_secs(20), async {
+            tokio::select! {
+                () = follow => {}
+                () = twice => {}
+            }
+        });
+        within.await.expect("asked once, and never again");
         let asked = asked.into_inner().unwrap();
         assert_eq!(asked[0].1, [1]);
         // The timer's steps are of a millisecond.

@@ -84,6 +84,7 @@ impl Delivery {
     /// One that is known already.
     pub fn known(fate: Result<Placed, ProduceError>) -> Self {
         let (sender, delivery) = Self::pair();
+        // `delivery` is here to receive it.
         let _ = sender.send(fate);
         delivery
     }

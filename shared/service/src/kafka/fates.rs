@@ -28,7 +28,7 @@ impl Fates {
         }
     }
 
-    /// Says whom what waits is handed to.
+    /// Says whom what waits is handed to: the first one said, as a producer has one of these.
     pub(super) fn connect(&self, native: &Arc<BaseProducer<Self>>) {
         let _ = self.native.set(Arc::downgrade(native));
     }
@@ -44,6 +44,7 @@ impl ClientContext for Fates {
     }
 
     fn error(&self, error: Native, reason: &str) {
+        // Which setting is to blame stands in the log now.
         let _ = context::log_error(&error, reason);
         if error.rdkafka_error_code() == Some(Code::Fatal) {
             self.gate.fail(&ProduceError::Fatal(reason.to_owned()));

@@ -145,6 +145,7 @@ impl Gate {
     /// Gives up all that waits, and with a fatal error all that will ever have to.
     pub(super) fn fail(&self, error: &ProduceError) {
         if let ProduceError::Fatal(reason) = error {
+            // The first reason is the one: what follows comes of it.
             let _ = self.fatal.set(reason.clone());
         }
         for line in self.lines.all() {
@@ -196,6 +197,7 @@ impl Gate {
         for lost in lost {
             self.waiting.fetch_sub(1, Relaxed);
             self.room.give(lost.bytes);
+            // Who does not wait does not want to know.
             let _ = lost.sender.send(Err(lost.error));
         }
     }

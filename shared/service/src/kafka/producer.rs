@@ -137,6 +137,7 @@ impl Shared {
         let until = Instant::now() + timeout;
         loop {
             let left = until.saturating_duration_since(Instant::now());
+            // Its error is that the time is over: what counts is what is still under way.
             let _ = self.native.flush(left);
             if self.gate().in_flight() == 0 {
                 return true;
