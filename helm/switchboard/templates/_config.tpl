@@ -78,6 +78,7 @@
       "redis" $redis
       "auth" $auth
       "log" (dict "format" .Values.log.format "level" .Values.log.level)
+      "trace" (ternary (dict "endpoint" .Values.trace.endpoint "sample" .Values.trace.sample) dict (ne .Values.trace.endpoint ""))
       "admin" (dict "listen" (printf "%s:9100" .Values.listenAddress))
       "was" (dict "listen" (printf "%s:8080" .Values.listenAddress)) -}}
 {{- $all = mergeOverwrite $all (deepCopy .Values.settings) -}}
@@ -171,6 +172,9 @@ Secret, component} */}}
 {{- if .name -}}
 {{- $secrets = append $secrets (dict "of" "redis.sentinel_password" "secret" .name "key" .key) -}}
 {{- end -}}
+{{- end -}}
+{{- if and $v.trace.endpoint $v.trace.existingSecret.name (has .component (list "was" "classifier" "push")) -}}
+{{- $secrets = append $secrets (dict "of" "trace.headers" "secret" $v.trace.existingSecret.name "key" $v.trace.existingSecret.key) -}}
 {{- end -}}
 {{- if eq .component "was" -}}
 {{- with $v.auth.hs256 -}}
