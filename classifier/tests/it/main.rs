@@ -10,4 +10,3 @@
 mod played;
 mod push;
 mod servers;
-mod settings;

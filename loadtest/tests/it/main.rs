@@ -11,5 +11,6 @@ mod cluster;
 mod layers;
 mod load_run;
 mod program;
+mod settings;
 mod system;
 mod terminal;

@@ -2,8 +2,6 @@
 
 use std::process::{Command, Output};
 
-use service::settings::LogSettings;
-
 fn check(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let Output {
         status,
@@ -71,23 +69,4 @@ fn every_mistake_is_named_at_once() {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }
     assert!(!text.contains("short"), "{text}");
-}
-
-/// Each stands in the documents, with its default.
-#[test]
-fn every_setting_is_documented() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
-    let text = std::fs::read_to_string(path).unwrap();
-    for key in was::settings::TABLES
-        .iter()
-        .copied()
-        .flatten()
-        .chain(LogSettings::KEYS)
-    {
-        let row = match key.default.filter(|text| !text.is_empty()) {
-            Some(default) => format!("| `{}` | `{default}` |", key.name),
-            None => format!("| `{}` |", key.name),
-        };
-        assert!(text.contains(&row), "{row} is not in {path}");
-    }
 }
