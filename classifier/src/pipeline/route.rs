@@ -240,3 +240,60 @@ fn push(record: &PushRecord) -> Outgoing {
         trace: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::{RoomId, Seq};
+    use service::metrics::Metrics;
+    use service::settings::Values;
+    use service::trace::{Kind, TraceSettings, Traces, Who};
+
+    use super::*;
+
+    fn record(sink: Sink) -> Outgoing {
+        let (room, seq) = (RoomId::new(1).unwrap(), Seq::new(1).unwrap());
+        let user = UserId::new(2).unwrap();
+        Outgoing {
+            sink,
+            ..push(&PushRecord::absent(user, room, seq))
+        }
+    }
+
+    /// Of a batch only what follows from traced records is traced; nothing that stays in `chat-dlq`, and of a
+    /// large group's pushes only the first ones.
+    #[tokio::test]
+    async fn each_record_is_sent_under_the_span_of_what_it_follows_from() {
+        let flags = ["--trace-endpoint=http://127.0.0.1:1", "--trace-sample=1"];
+        let flags = flags.map(Into::into);
+        let mut values = Values::load_from(&[TraceSettings::KEYS], &[], flags, []);
+        let settings = TraceSettings::read(&mut values);
+        let who = Who {
+            service: "test",
+            instance: "test",
+        };
+        // Nothing ends, so nothing is sent.
+        let traces = Traces::start(&settings, who, &Metrics::new()).unwrap();
+        let traced = [1..3, 3..3, 5..6].map(|steps| {
+            let span = traces.tracer().enter(None, Kind::Server, String::new);
+            let span = span.unwrap();
+            Traced { steps, span }
+        });
+        let found: Vec<_> = (0..7).map(|step| under(&traced, step)).collect();
+        let [first, _, last] = &traced;
+        let (first, last) = (Some(first.span.context()), Some(last.span.context()));
+        assert_eq!(found, [None, first, first, None, None, last, None]);
+
+        let sinks = [Sink::Home(Home(3)), Sink::Broadcast, Sink::Dlq];
+        let mut records: Vec<_> = sinks.into_iter().map(record).collect();
+        records.extend((0..30).map(|_| record(Sink::Push)));
+        trace_all(&mut records, None);
+        assert!(records.iter().all(|record| record.trace.is_none()));
+        trace_all(&mut records, first);
+        let traced = |sink| {
+            let of = records.iter().filter(|record| record.sink == sink);
+            of.filter(|record| record.trace == first).count()
+        };
+        let counts = [traced(sinks[0]), traced(sinks[1]), traced(sinks[2])];
+        assert_eq!((counts, traced(Sink::Push)), ([1, 1, 0], TRACED_PUSHES));
+    }
+}
