@@ -30,6 +30,8 @@ pub use fault::Fault;
 pub(crate) use round::{Blow, Course, follow, load, ride, round};
 pub use row::Row;
 pub(crate) use row::table;
+pub(crate) use slow::Slow;
+pub(crate) use strike::forget_route;
 pub use times::Spread;
 pub(crate) use times::{Moments, times};
 

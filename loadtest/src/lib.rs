@@ -6,6 +6,7 @@
 //! - [`break_it`]: faults under load, one after another, and what was lost.
 //! - [`storm`]: a gateway dies with thousands of sessions. [`soak`]: a fault each minute, for an hour.
 //! - [`kubernetes()`]: the chart on a real cluster, and what happens to installations.
+//! - [`hold`]: a system under load that obeys, line by line.
 //! - [`chat`]: the terminal client.
 
 pub mod oracle;
@@ -15,6 +16,7 @@ mod bench;
 mod breaking;
 mod chat;
 mod failings;
+mod hold;
 mod hook;
 mod idle;
 mod kubernetes;
@@ -33,6 +35,7 @@ pub use bench::{BenchArgs, BenchReport, bench};
 pub use breaking::{BreakArgs, BreakReport, Fault, Row, Scene, Spread, break_it};
 pub use chat::{ChatArgs, chat};
 pub use failings::Failings;
+pub use hold::{HoldArgs, hold};
 pub use idle::{IdleArgs, IdleReport, idle};
 pub use kubernetes::{KubernetesArgs, KubernetesReport, Trial, kubernetes};
 pub use latency::{Latencies, Percentiles};

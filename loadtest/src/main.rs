@@ -4,7 +4,8 @@ use std::{fmt::Display, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use loadtest::{
-    BenchArgs, BreakArgs, ChatArgs, IdleArgs, KubernetesArgs, RunArgs, SoakArgs, StormArgs,
+    BenchArgs, BreakArgs, ChatArgs, HoldArgs, IdleArgs, KubernetesArgs, RunArgs, SoakArgs,
+    StormArgs,
 };
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
@@ -33,6 +34,8 @@ enum Task {
     Storm(StormArgs),
     /// Keep a cluster of its own under load for long, with a random fault each minute.
     Soak(SoakArgs),
+    /// Hold a cluster of its own under load, and do to it what the lines of stdin say.
+    Hold(HoldArgs),
     /// Install the chart into the cluster that KUBECONFIG names, and try it under load.
     Kubernetes(KubernetesArgs),
 }
@@ -93,6 +96,7 @@ async fn work(task: Task) -> anyhow::Result<bool> {
             tell(args.json.as_deref(), &report, &report)?;
             Ok(report.is_good())
         }
+        Task::Hold(args) => loadtest::hold(&args).await.map(|()| true),
         Task::Kubernetes(args) => {
             let report = loadtest::kubernetes(&args).await?;
             if let Some(file) = &args.html {

@@ -67,6 +67,27 @@ pub(crate) async fn start_to_break(
     Ok(Ground { system, hook })
 }
 
+/// The same to be held by hand: one broker, 3 gateways, 2 classifiers, 2 push workers, and these settings on top.
+pub(crate) async fn start_to_hold(
+    demand: &Demand,
+    on_top: Vec<(String, String)>,
+) -> anyhow::Result<Ground> {
+    let hook = Hook::start().await.context("listen for pushes")?;
+    let stack = Stack::start(stack::Options::default())
+        .await
+        .context("start the servers")?;
+    let mut env = hook.env();
+    env.extend(settings(demand));
+    env.extend(on_top);
+    let size = Size {
+        classifiers: 2,
+        pushers: 2,
+        env,
+    };
+    let system = on(stack, size).await?;
+    Ok(Ground { system, hook })
+}
+
 /// How much of what differs between runs.
 struct Size {
     classifiers: usize,

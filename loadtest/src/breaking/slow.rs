@@ -18,7 +18,7 @@ const TURN: Duration = Duration::from_millis(100);
 const CLOSED: &str = "was_sockets_closed_total{reason=\"too_slow\"}";
 
 /// Users of their own in one room; all but the one who writes read nothing.
-pub(super) struct Slow {
+pub(crate) struct Slow {
     scenario: Option<Scenario>,
     clients: Vec<(Client, Events)>,
     flood: Option<AbortOnDropHandle<()>>,
@@ -27,7 +27,7 @@ pub(super) struct Slow {
 
 impl Slow {
     /// One for ten users, connected and still quiet.
-    pub(super) async fn prepare(cluster: &Cluster, users: usize) -> anyhow::Result<Self> {
+    pub(crate) async fn prepare(cluster: &Cluster, users: usize) -> anyhow::Result<Self> {
         let count = (users / 10).clamp(1, MOST);
         let mut scenario = Scenario::new(cluster.urls());
         scenario.users(count + 1).await?;
@@ -54,7 +54,7 @@ impl Slow {
     }
 
     /// Begins to write to them.
-    pub(super) fn flood(&mut self) {
+    pub(crate) fn flood(&mut self) {
         let Some(scenario) = self.scenario.take() else {
             return;
         };
@@ -69,7 +69,7 @@ impl Slow {
     }
 
     /// Ends it; says how many of how many were closed for it.
-    pub(super) async fn stop(self, cluster: &Cluster) -> anyhow::Result<String> {
+    pub(crate) async fn stop(self, cluster: &Cluster) -> anyhow::Result<String> {
         let closed = closed(cluster).await? - self.closed_before;
         Ok(format!(
             "{closed:.0} sockets closed as too slow, of {} that were not read",

@@ -204,10 +204,8 @@ impl Blow for Harm<'_> {
             Way::Cut => self.cable()?.cut(),
             Way::Flush => self.system.stack.flush_redis().await?,
             Way::Route => {
-                let user = self.scenario.session(0).user().get();
-                let key = format!("route:{{r{}}}:{user}", user % SHARDS);
-                let was_there = self.system.space.delete_key(&key).await?;
-                ensure!(was_there, "there is no route {key}");
+                let was_there = forget_route(self.system, self.scenario, 0).await?;
+                ensure!(was_there, "session 0 has no route");
             }
             Way::Slow => {
                 if let Some(slow) = &mut self.slow {
@@ -256,6 +254,17 @@ impl Blow for Harm<'_> {
     fn affected(&self) -> &[usize] {
         &self.affected
     }
+}
+
+/// The route of a session, behind everybody's back; whether it was there.
+pub(crate) async fn forget_route(
+    system: &System,
+    scenario: &Scenario,
+    session: usize,
+) -> anyhow::Result<bool> {
+    let user = scenario.session(session).user().get();
+    let key = format!("route:{{r{}}}:{user}", user % SHARDS);
+    Ok(system.space.delete_key(&key).await?)
 }
 
 fn torn(cables: &[Cable]) -> usize {
