@@ -6,7 +6,8 @@ use bytes::Bytes;
 use client::{Client, Event, Events, Options};
 use futures_util::{SinkExt, StreamExt};
 use protocol::{
-    ClientFrame, CloseCode, EventKind, Limits, MessageId, RoomId, Seq, ServerFrame, UserId,
+    ClientFrame, CloseCode, EventKind, Limits, MessageId, RejectCode, RoomId, Seq, ServerFrame,
+    UserId,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -199,6 +200,23 @@ impl Peer {
 
     pub(crate) async fn tell(&mut self, frame: &ServerFrame) {
         self.tell_raw(frame.encode()).await;
+    }
+
+    /// Tells that a command was rejected.
+    pub(crate) async fn refuse(
+        &mut self,
+        id: MessageId,
+        code: RejectCode,
+        retry_after_ms: Option<u64>,
+    ) {
+        let message = String::new();
+        self.tell(&ServerFrame::Rejected {
+            id,
+            code,
+            message,
+            retry_after_ms,
+        })
+        .await;
     }
 
     pub(crate) async fn tell_raw(&mut self, frame: Bytes) {

@@ -72,14 +72,7 @@ async fn unavailable_is_unknown_and_sent_again() {
     let mut peer = gateway.welcome().await;
     let id = client.send(room(), "hello").unwrap();
     assert_eq!(peer.sent().await, (id, false));
-    let (code, message) = (RejectCode::Unavailable, String::new());
-    peer.tell(&ServerFrame::Rejected {
-        id,
-        code,
-        message,
-        retry_after_ms: None,
-    })
-    .await;
+    peer.refuse(id, RejectCode::Unavailable, None).await;
     assert!(until(&mut events, rejected).await.is_some());
     assert_eq!(peer.sent().await, (id, true));
     assert_eq!(client.unanswered(), 1);
@@ -92,14 +85,7 @@ async fn rate_limited_waits_as_long_as_it_is_told() {
     let mut peer = gateway.welcome().await;
     let id = client.send(room(), "hello").unwrap();
     peer.sent().await;
-    let (code, message) = (RejectCode::RateLimited, String::new());
-    peer.tell(&ServerFrame::Rejected {
-        id,
-        code,
-        message,
-        retry_after_ms: Some(30),
-    })
-    .await;
+    peer.refuse(id, RejectCode::RateLimited, Some(30)).await;
     assert_eq!(
         until(&mut events, rejected).await,
         Some(Duration::from_millis(30))
@@ -121,14 +107,7 @@ async fn rate_limited_holds_the_whole_outbox_in_order() {
     }
     let told = Instant::now();
     for id in ids[1..].iter().copied() {
-        let (code, message) = (RejectCode::RateLimited, String::new());
-        peer.tell(&ServerFrame::Rejected {
-            id,
-            code,
-            message,
-            retry_after_ms: Some(200),
-        })
-        .await;
+        peer.refuse(id, RejectCode::RateLimited, Some(200)).await;
         assert!(until(&mut events, rejected).await.is_some());
     }
     let fourth = client.send(room(), "four").unwrap();
@@ -151,14 +130,7 @@ async fn a_final_refusal_is_final() {
     let mut peer = gateway.welcome().await;
     let id = client.send(room(), "hello").unwrap();
     peer.sent().await;
-    let (code, message) = (RejectCode::NotMember, String::new());
-    peer.tell(&ServerFrame::Rejected {
-        id,
-        code,
-        message,
-        retry_after_ms: None,
-    })
-    .await;
+    peer.refuse(id, RejectCode::NotMember, None).await;
     assert_eq!(until(&mut events, rejected).await, None);
     assert_eq!(client.unanswered(), 0);
 }
