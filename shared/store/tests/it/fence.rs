@@ -3,7 +3,7 @@
 use protocol::Lane;
 use store::{AppendError, Batch, Store, StoreSettings};
 
-use crate::place::Place;
+use crate::place::{Place, locked};
 use crate::writer::{LEASE, TOPIC, Writer, room, user};
 
 fn fenced(result: Result<(), AppendError>) -> Vec<Lane> {
@@ -144,11 +144,7 @@ async fn lanes_are_locked_in_order() {
         ..Batch::default()
     };
     let mut client = place.client().await;
-    let transaction = client.transaction().await.unwrap();
-    transaction
-        .execute("select 1 from lane where lane = 1 for update", &[])
-        .await
-        .unwrap();
+    let transaction = locked(&mut client, 1).await;
     // Where the planner takes the index the order comes by itself: not relied upon.
     let options = "options=-c%20enable_indexscan%3Doff%20-c%20enable_bitmapscan%3Doff";
     let settings = StoreSettings::new(format!("{}?{options}", place.url()));
@@ -171,11 +167,7 @@ async fn a_lock_that_is_not_got_in_time_is_known_not_to_be_stored() {
     let hasty = Store::connect(&settings).await.unwrap();
     let mut writer = Writer::claim(&hasty, "a", 0).await;
     let mut client = place.client().await;
-    let transaction = client.transaction().await.unwrap();
-    transaction
-        .execute("select 1 from lane where lane = 0 for update", &[])
-        .await
-        .unwrap();
+    let transaction = locked(&mut client, 0).await;
     writer.create(room(1), &[user(1)]);
     let batch = writer.take();
     let error = hasty.append(&batch).await.unwrap_err();

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::place::{Place, until};
+use crate::place::{Place, locked, until};
 use crate::writer::{LEASE, TOPIC, Writer, room, user};
 
 /// A way to Postgres on which its answers can be swallowed.
@@ -123,11 +123,7 @@ async fn a_broken_connection_is_unknown() {
     let store = &place.store;
     let mut writer = Writer::claim(store, "a", 0).await;
     let mut client = place.client().await;
-    let transaction = client.transaction().await.unwrap();
-    transaction
-        .execute("select 1 from lane where lane = 0 for update", &[])
-        .await
-        .unwrap();
+    let transaction = locked(&mut client, 0).await;
     writer.create(room(1), &[user(1)]);
     let batch = writer.take();
     let waiting = tokio::spawn({
@@ -156,11 +152,7 @@ async fn a_cancelled_statement_takes_its_connection_along() {
     let store = Store::connect(&settings).await.unwrap();
     let mut writer = Writer::claim(&store, "a", 0).await;
     let mut client = place.client().await;
-    let transaction = client.transaction().await.unwrap();
-    transaction
-        .execute("select 1 from lane where lane = 0 for update", &[])
-        .await
-        .unwrap();
+    let _held = locked(&mut client, 0).await;
     writer.create(room(1), &[user(1)]);
     let batch = writer.take();
     let waiting = tokio::spawn({

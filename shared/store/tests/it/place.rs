@@ -6,7 +6,7 @@ use std::time::Duration;
 use stack::{Space, Stack};
 use store::{Store, StoreSettings};
 use tokio::time::Instant;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Transaction};
 
 /// An own database with its schema, and a store on it.
 pub(crate) struct Place {
@@ -68,6 +68,14 @@ pub(crate) fn settings(space: &Space) -> StoreSettings {
         pool_size: 4,
         ..StoreSettings::new(space.postgres_url())
     }
+}
+
+/// Holds the lock on a lane's row, until the transaction ends.
+pub(crate) async fn locked(client: &mut Client, lane: i32) -> Transaction<'_> {
+    let transaction = client.transaction().await.unwrap();
+    let sql = "select 1 from lane where lane = $1 for update";
+    transaction.execute(sql, &[&lane]).await.unwrap();
+    transaction
 }
 
 /// Waits for a condition, with a deadline and its last state in the message.

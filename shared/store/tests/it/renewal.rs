@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::Lane;
 use store::HeldLane;
 
-use crate::place::Place;
+use crate::place::{Place, locked};
 use crate::writer::{LEASE, TOPIC, Writer, room, user};
 
 /// Longer than any of this takes, far below the lock timeout.
@@ -26,11 +26,7 @@ async fn trap_18_renewals_do_not_queue_behind_locks() {
         });
     }
     let mut client = place.client().await;
-    let transaction = client.transaction().await.unwrap();
-    transaction
-        .execute("select 1 from lane where lane = 0 for update", &[])
-        .await
-        .unwrap();
+    let _held = locked(&mut client, 0).await;
     let long = LEASE * 10;
     let renewal = store.heartbeat("a", long, &held);
     let table = tokio::time::timeout(PROMPT, renewal).await;
@@ -44,11 +40,7 @@ async fn trap_18_renewals_do_not_queue_behind_locks() {
 async fn trap_18_claims_do_not_queue_behind_locks() {
     let place = Place::new().await;
     let mut client = place.client().await;
-    let transaction = client.transaction().await.unwrap();
-    transaction
-        .execute("select 1 from lane where lane = 0 for update", &[])
-        .await
-        .unwrap();
+    let _held = locked(&mut client, 0).await;
     let claim = place.store.claim("a", Lane(0), TOPIC, LEASE);
     let claim = tokio::time::timeout(PROMPT, claim).await;
     assert_eq!(claim.expect("waits for the lock").unwrap(), None);
