@@ -10,24 +10,29 @@ mod page;
 mod picture;
 mod pushes;
 mod round;
+mod rounds;
 mod row;
 mod slow;
 mod strike;
 mod times;
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
-use clap::{Args, ValueEnum as _};
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use stack::RedisKind;
 use tokio::time::sleep;
 
-use crate::own_cluster::{self, Ground};
+use crate::{
+    own_cluster::{self, Ground},
+    typed::typed,
+};
 
 pub use fault::Fault;
 pub(crate) use round::{Blow, Course, follow, load, ride, round};
+pub use rounds::Rounds;
 pub use row::Row;
 pub(crate) use row::table;
 pub(crate) use slow::Slow;
@@ -70,9 +75,7 @@ impl Scene {
                 fault.is_possible(self.redis),
                 "{} can't be had with --redis {}",
                 fault.name(),
-                self.redis
-                    .to_possible_value()
-                    .map_or_else(String::new, |it| it.get_name().to_owned())
+                typed(&self.redis)
             );
         }
         Ok(())
@@ -94,36 +97,15 @@ pub struct BreakArgs {
     /// Whom the faults meet, and on what.
     #[command(flatten)]
     pub scene: Scene,
-    /// Seconds of load before a fault; the second half is what is usual.
-    #[arg(long, default_value_t = 6.0)]
-    pub before: f64,
-    /// Seconds of load after its repair.
-    #[arg(long, default_value_t = 8.0)]
-    pub after: f64,
-    /// Seconds of load before the first fault.
-    #[arg(long, default_value_t = 15.0)]
-    pub warm_up: f64,
-    /// Write the rows as JSON; `-` is stdout.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write a page with a picture of each round.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
+    /// How long, and where it is written to.
+    #[command(flatten)]
+    pub rounds: Rounds,
 }
 
 impl BreakArgs {
     fn check(&self) -> anyhow::Result<()> {
         self.course().check()?;
-        for (name, seconds) in [
-            ("--before", self.before),
-            ("--after", self.after),
-            ("--warm-up", self.warm_up),
-        ] {
-            ensure!(
-                (0.0..=86_400.0).contains(&seconds),
-                "{name}: from 0 to a day"
-            );
-        }
+        self.rounds.check()?;
         self.scene.check()?;
         self.scene.check_faults(&self.faults())?;
         ensure!(
@@ -148,8 +130,8 @@ impl BreakArgs {
             absent: self.scene.absent,
             leaving: self.scene.leaving,
             rate: self.rate,
-            before: Duration::from_secs_f64(self.before.max(0.0)),
-            after: Duration::from_secs_f64(self.after.max(0.0)),
+            before: self.rounds.load_before(),
+            after: self.rounds.load_after(),
             at_least: Duration::ZERO,
         }
     }
@@ -214,7 +196,7 @@ async fn all(args: &BreakArgs, course: &Course, ground: &Ground) -> BreakReport 
     let mut report = BreakReport::default();
     let bar = bar();
     bar.set_prefix("warming up");
-    if let Err(error) = warm_up(course, args.warm_up, ground.system.cluster.urls()).await {
+    if let Err(error) = warm_up(course, args.rounds.warm_up, ground.system.cluster.urls()).await {
         report.failed = Some(format!("warm-up: {error:#}"));
         return report;
     }

@@ -22,7 +22,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::breaking::{BreakReport, Course, bar, ride, say, warm_up};
+use crate::breaking::{BreakReport, Course, Rounds, bar, ride, say, warm_up};
 
 use site::{Image, Site};
 use stroke::Stroke;
@@ -69,42 +69,21 @@ pub struct KubernetesArgs {
     /// Messages a second, over all sessions.
     #[arg(long, default_value_t = 200.0)]
     pub rate: f64,
-    /// Seconds of load before anything happens; the second half is what is usual.
-    #[arg(long, default_value_t = 6.0)]
-    pub before: f64,
-    /// Seconds of load after all stands again.
-    #[arg(long, default_value_t = 8.0)]
-    pub after: f64,
-    /// Seconds of load before the first trial.
-    #[arg(long, default_value_t = 15.0)]
-    pub warm_up: f64,
+    /// How long, and where it is written to.
+    #[command(flatten)]
+    pub rounds: Rounds,
     /// Leave it installed.
     #[arg(long)]
     pub keep: bool,
     /// Take what --keep has left, and leave it.
     #[arg(long, conflicts_with = "load")]
     pub reuse: bool,
-    /// Write the result as JSON; `-` is stdout.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<PathBuf>,
-    /// Write a page with a picture of each round.
-    #[arg(long, value_name = "FILE")]
-    pub html: Option<PathBuf>,
 }
 
 impl KubernetesArgs {
     fn check(&self) -> anyhow::Result<()> {
         self.course().check()?;
-        for (name, seconds) in [
-            ("--before", self.before),
-            ("--after", self.after),
-            ("--warm-up", self.warm_up),
-        ] {
-            ensure!(
-                (0.0..=86_400.0).contains(&seconds),
-                "{name}: from 0 to a day"
-            );
-        }
+        self.rounds.check()?;
         ensure!(
             self.next_tag.is_some() || !self.trials().contains(&Trial::HelmUpgrade),
             "helm-upgrade needs --next-tag"
@@ -133,8 +112,8 @@ impl KubernetesArgs {
             absent: 0,
             leaving: 0,
             rate: self.rate,
-            before: Duration::from_secs_f64(self.before.max(0.0)),
-            after: Duration::from_secs_f64(self.after.max(0.0)),
+            before: self.rounds.load_before(),
+            after: self.rounds.load_after(),
             at_least: Duration::ZERO,
         }
     }
@@ -249,7 +228,7 @@ async fn all(args: &KubernetesArgs, site: &Site, bar: &ProgressBar, report: &mut
         say(bar, &format!("clients: {}", urls.join(" ")));
         harden(site, report).await?;
         bar.set_prefix("warming up");
-        warm_up(&course, args.warm_up, urls.clone()).await?;
+        warm_up(&course, args.rounds.warm_up, urls.clone()).await?;
         for (number, trial) in (1..).zip(&trials) {
             step = trial.name();
             bar.set_prefix(format!("{number}/{} {step}", trials.len()));

@@ -29,10 +29,11 @@ mod run;
 mod scenario;
 mod soak;
 mod storm;
+mod typed;
 
 pub use away::Away;
 pub use bench::{BenchArgs, BenchReport, bench};
-pub use breaking::{BreakArgs, BreakReport, Fault, Row, Scene, Spread, break_it};
+pub use breaking::{BreakArgs, BreakReport, Fault, Rounds, Row, Scene, Spread, break_it};
 pub use chat::{ChatArgs, chat};
 pub use failings::Failings;
 pub use hold::{HoldArgs, hold};

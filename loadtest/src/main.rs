@@ -80,10 +80,10 @@ async fn work(task: Task) -> anyhow::Result<bool> {
         }
         Task::Break(args) => {
             let report = loadtest::break_it(&args).await?;
-            if let Some(file) = &args.html {
+            if let Some(file) = &args.rounds.html {
                 std::fs::write(file, report.page())?;
             }
-            tell(args.json.as_deref(), &report, &report.rows)?;
+            tell(args.rounds.json.as_deref(), &report, &report.rows)?;
             Ok(report.is_good())
         }
         Task::Storm(args) => {
@@ -99,10 +99,10 @@ async fn work(task: Task) -> anyhow::Result<bool> {
         Task::Hold(args) => loadtest::hold(&args).await.map(|()| true),
         Task::Kubernetes(args) => {
             let report = loadtest::kubernetes(&args).await?;
-            if let Some(file) = &args.html {
+            if let Some(file) = &args.rounds.html {
                 std::fs::write(file, report.rounds.page())?;
             }
-            tell(args.json.as_deref(), &report, &report)?;
+            tell(args.rounds.json.as_deref(), &report, &report)?;
             Ok(report.is_good())
         }
     }

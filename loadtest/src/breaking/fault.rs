@@ -5,6 +5,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 use stack::RedisKind;
 
+use crate::typed::typed;
+
 /// A fault: its name on the command line is that of the variant, in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fault {
@@ -101,9 +103,7 @@ impl Fault {
     /// Its name.
     #[must_use]
     pub fn name(self) -> String {
-        self.to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
+        typed(&self)
     }
 
     /// All, in their order.

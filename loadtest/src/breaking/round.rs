@@ -97,14 +97,14 @@ pub(crate) trait Blow {
     /// How long the last messages may take at the end.
     fn patience(&self) -> Duration;
 
+    /// The sessions that it is about; asked before it strikes.
+    fn affected(&self) -> anyhow::Result<Vec<usize>>;
+
     /// Strikes; returns since when.
     async fn strike(&mut self) -> anyhow::Result<Instant>;
 
     /// Lets it last, and repairs it; returns when everything stands again.
     async fn heal(&mut self) -> anyhow::Result<()>;
-
-    /// The sessions that it is about; known once it has struck.
-    fn affected(&self) -> &[usize];
 }
 
 /// Runs the load, and the blow in its midst; all users are connected already. What it tells is of messages and times.
@@ -122,6 +122,8 @@ pub(crate) async fn ride(
     gauge.trace.start();
     let steady_us = gauge.us(Instant::now());
     sleep(course.before / 2).await;
+    let affected = blow.affected()?;
+    ensure!(!affected.is_empty(), "nobody is connected there");
     let fault_us = gauge.us(blow.strike().await.context("strike")?);
     blow.heal().await.context("repair")?;
     let lasted = Duration::from_micros(gauge.us(Instant::now()) - fault_us);
@@ -147,14 +149,14 @@ pub(crate) async fn ride(
         absent: course.absent,
         leaving: course.leaving,
         rate: course.rate,
-        affected: blow.affected().len(),
+        affected: affected.len(),
         resumed: gauge.absences().len(),
         gaps: gauge.gaps(),
         lasted_ms: lasted.as_secs_f64() * 1000.0,
         ..Row::default()
     };
     row.judge(verdict);
-    row.time(&times::times(&deliveries, moments, blow.affected()));
+    row.time(&times::times(&deliveries, moments, &affected));
     let story = Story {
         name: row.name.clone(),
         repaired: lasted.as_secs_f64(),

@@ -42,8 +42,6 @@ pub(super) struct Harm<'a> {
     poison: i64,
     unknown_before: f64,
     torn_before: usize,
-    /// The sessions that the fault is about: those on the gateways it hits, else everybody.
-    affected: Vec<usize>,
     /// What was told to the clients as accepted while nothing could be.
     pub(super) accepted_meanwhile: Option<u64>,
     /// What else is worth telling.
@@ -75,7 +73,6 @@ impl<'a> Harm<'a> {
             poison: 0,
             unknown_before,
             torn_before: torn(system.stack.cables()),
-            affected: Vec::new(),
             accepted_meanwhile: None,
             remarks: Vec::new(),
         })
@@ -177,19 +174,24 @@ impl Blow for Harm<'_> {
         self.fault.patience()
     }
 
-    /// What is killed is dead when it returns.
-    async fn strike(&mut self) -> anyhow::Result<Instant> {
-        let (targets, staying) = (self.targets(), self.scenario.staying());
-        self.affected = match (self.fault.way(), self.fault.whom()) {
-            (_, Whom::Was(_)) => targets
+    /// Those on the gateways that it hits, else everybody.
+    fn affected(&self) -> anyhow::Result<Vec<usize>> {
+        let staying = self.scenario.staying();
+        Ok(match (self.fault.way(), self.fault.whom()) {
+            (_, Whom::Was(_)) => self
+                .targets()
                 .iter()
                 .flat_map(|was| self.scenario.sessions_on(was.name()))
                 .filter(|index| staying.contains(index))
                 .collect(),
             (Way::Route, _) => vec![0],
             _ => staying,
-        };
-        ensure!(!self.affected.is_empty(), "nobody is connected there");
+        })
+    }
+
+    /// What is killed is dead when it returns.
+    async fn strike(&mut self) -> anyhow::Result<Instant> {
+        let targets = self.targets();
         // In the same moment: their gateway has had no time to do anything about it.
         self.scenario.vanish().await;
         let before = Instant::now();
@@ -249,10 +251,6 @@ impl Blow for Harm<'_> {
             self.system.stack.redis_servers().followed().await?;
         }
         Ok(())
-    }
-
-    fn affected(&self) -> &[usize] {
-        &self.affected
     }
 }
 

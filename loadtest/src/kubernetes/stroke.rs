@@ -27,7 +27,6 @@ pub(super) struct Stroke<'a> {
     next: Option<&'a str>,
     before: Vec<Pod>,
     killer: Option<Killer>,
-    affected: Vec<usize>,
     /// What is worth telling.
     pub(super) remarks: Vec<String>,
     /// What was promised and not kept, beside messages.
@@ -56,7 +55,6 @@ impl<'a> Stroke<'a> {
             next,
             before,
             killer: None,
-            affected: Vec::new(),
             remarks: Vec::new(),
             broken: Vec::new(),
         };
@@ -302,15 +300,16 @@ impl Blow for Stroke<'_> {
         self.trial.patience()
     }
 
-    async fn strike(&mut self) -> anyhow::Result<Instant> {
-        let staying = self.scenario.staying();
-        self.affected = match self.trial {
+    fn affected(&self) -> anyhow::Result<Vec<usize>> {
+        Ok(match self.trial {
             Trial::WasPodDeleted | Trial::WasProcessKilled => {
                 self.scenario.sessions_on(&self.first("was")?.name)
             }
-            _ => staying,
-        };
-        ensure!(!self.affected.is_empty(), "nobody is connected there");
+            _ => self.scenario.staying(),
+        })
+    }
+
+    async fn strike(&mut self) -> anyhow::Result<Instant> {
         // Times are from when it was asked for: what the tools take is in them.
         let since = Instant::now();
         match self.trial {
@@ -356,9 +355,5 @@ impl Blow for Stroke<'_> {
             killer.go().await?;
         }
         Ok(())
-    }
-
-    fn affected(&self) -> &[usize] {
-        &self.affected
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::typed::typed;
+
 /// One thing that happens to an installation; its name on the command line is that of the variant, in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Trial {
@@ -35,9 +37,7 @@ impl Trial {
     /// Its name.
     #[must_use]
     pub fn name(self) -> String {
-        self.to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default()
+        typed(&self)
     }
 
     /// All, in their order.
