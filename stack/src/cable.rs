@@ -53,17 +53,20 @@ impl Cable {
         &self.redis
     }
 
+    /// The brokers, as who goes through here is told of them: `host:port`, separated by commas.
+    #[must_use]
+    pub fn kafka_brokers(&self) -> String {
+        let brokers = self.kafka.iter();
+        let brokers = brokers.map(|proxy| format!("127.0.0.1:{}", proxy.port()));
+        brokers.collect::<Vec<_>>().join(",")
+    }
+
     /// The settings by which a process of the space goes through here, as environment variables.
     #[must_use]
     pub fn env(&self, space: &Space) -> Vec<(String, String)> {
-        let brokers: Vec<String> = self
-            .kafka
-            .iter()
-            .map(|proxy| format!("127.0.0.1:{}", proxy.port()))
-            .collect();
         let (postgres, redis) = (self.postgres.port(), self.redis.port());
         [
-            ("SWITCHBOARD_KAFKA_BROKERS", brokers.join(",")),
+            ("SWITCHBOARD_KAFKA_BROKERS", self.kafka_brokers()),
             (
                 "SWITCHBOARD_POSTGRES_URL",
                 format!("postgres://postgres@127.0.0.1:{postgres}/{}", space.name()),

@@ -24,12 +24,7 @@ async fn a_cut_cable_holds_what_is_said_to_kafka_and_redis() {
     let stack = Stack::alone(options).await.unwrap();
     let space = stack.space().await.unwrap();
     let cable = &stack.cables()[0];
-    let env = cable.env(&space);
-    let setting = |name: &str| {
-        let found = env.iter().find(|(key, _)| key.ends_with(name));
-        found.unwrap().1.clone()
-    };
-    let settings = KafkaSettings::plain(setting("KAFKA_BROKERS"), space.topic_prefix());
+    let settings = KafkaSettings::plain(cable.kafka_brokers(), space.topic_prefix());
     let topics = settings.topics();
     let topic = TopicSpec {
         name: topics.dlq().to_string(),
@@ -44,7 +39,7 @@ async fn a_cut_cable_holds_what_is_said_to_kafka_and_redis() {
     record.partition = Some(0);
     producer.send(&record).unwrap().await.unwrap();
 
-    let redis = setting("REDIS_URL").replace("redis://", "");
+    let redis = ("127.0.0.1", cable.redis().port());
     let mut redis = TcpStream::connect(redis).await.unwrap();
     cable.cut();
     let mut delivery = producer.send(&record).unwrap();

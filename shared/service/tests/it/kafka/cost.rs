@@ -22,9 +22,7 @@ async fn processor_time_of_a_producer() {
     let stack = Stack::alone(options).await.unwrap();
     let space = stack.space().await.unwrap();
     let cable = &stack.cables()[0];
-    let env = cable.env(&space);
-    let brokers = env.iter().find(|(key, _)| key.ends_with("KAFKA_BROKERS"));
-    let cut_off = KafkaSettings::plain(brokers.unwrap().1.clone(), space.topic_prefix());
+    let cut_off = KafkaSettings::plain(cable.kafka_brokers(), space.topic_prefix());
     let settings = KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix());
     let topics = settings.topics();
     let admin = Admin::connect(&settings, PATIENCE).unwrap();
