@@ -2,7 +2,7 @@
 # Brings what the chart's checks need, and only what is missing.
 #
 #   install.sh python   Python with a reader of YAML, for helm/tools
-#   install.sh          that, helm, kubeconform and kustomize (built by Go), and promtool (out of Debian's package)
+#   install.sh          that, helm, kubeconform and kustomize (built by Go), promtool and prometheus (out of Debian's package)
 #
 # Python is installed by apt-get; the others go to target/tools.
 set -eu
@@ -44,14 +44,14 @@ has kubeconform || build kubeconform github.com/yannh/kubeconform/cmd/kubeconfor
 has kustomize || build kustomize sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 
 # Out of the package, without installing it: a Prometheus that starts with the machine is not wanted.
-if ! has promtool; then
-    echo "unpacking promtool" >&2
+if ! has promtool || ! has prometheus; then
+    echo "unpacking prometheus" >&2
     folder=$(mktemp -d)
     trap 'rm -rf "$folder"' EXIT
     (
         cd "$folder"
         apt-get download prometheus || { as_root apt-get update && apt-get download prometheus; }
         dpkg-deb -x prometheus_*.deb .
-    ) >"$folder/log" 2>&1 || complain "promtool is missing: type 'sudo apt-get install prometheus', then come back." "$(cat "$folder/log")"
+    ) >"$folder/log" 2>&1 || complain "promtool and prometheus are missing: type 'sudo apt-get install prometheus', then come back." "$(cat "$folder/log")"
     cp "$folder/usr/bin/promtool" "$folder/usr/bin/prometheus" "$tools/"
 fi
