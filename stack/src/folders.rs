@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! target/stack/kafka/jars       the broker, downloaded once
+//! target/stack/kafka/*.jsa      its classes as Java keeps them once they are loaded
 //! target/stack/run/<name>/      one stack: data and logs; `lock` is held for as long as its process lives
 //! target/stack/failed/<name>/   the logs of a stack that failed, or was in use when a test did; gone after a day
 //! target/stack/alone.lock       held by the one stack whose servers are stopped by a test

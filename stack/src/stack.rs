@@ -40,6 +40,9 @@ pub struct Options {
     /// Whether the brokers' JVMs optimize all they can: a minute of slow brokers on few cores, and faster ones after it.
     /// For servers that are measured; the others live for minutes, and their code is compiled once and quickly.
     pub optimize: bool,
+    /// Whether Postgres waits for the disk. What it has committed outlives its own death either way, but not the machine's; and
+    /// a database made and dropped for each test would wait for a second each time.
+    pub durable: bool,
     /// Whether the brokers have listeners for who proves who it is, beside the plain one: see [`Space::kafka_by_password`].
     pub guarded_kafka: bool,
     /// Whether Postgres speaks TLS as well, and has a user who must: see [`Space::guarded_postgres`].
@@ -49,10 +52,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// Of the servers that all tests share: each way in is there, so that no test starts servers for it.
+    /// Of the servers that all tests share: each way in is there, so that no test starts servers for it. They are nobody's to
+    /// stop, so that nothing is ever read back from the disk.
     #[must_use]
     pub fn shared() -> Self {
         Self {
+            durable: false,
             guarded_kafka: true,
             guarded_postgres: true,
             ..Self::default()
@@ -67,6 +72,7 @@ impl Default for Options {
             dir: None,
             cables: 0,
             optimize: false,
+            durable: true,
             guarded_kafka: false,
             guarded_postgres: false,
             redis: RedisKind::One,
@@ -342,6 +348,7 @@ impl Own {
 
 fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     let installed = install::install()?;
+    kafka::archive::prepare(&installed)?;
     let folder = match &options.dir {
         Some(dir) => OwnFolder::at(dir.clone())?,
         None => OwnFolder::make()?,
@@ -363,7 +370,7 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
         let kafka =
             scope.spawn(|| kafka::start(&installed, &dir, &ports, options.optimize, &certificates));
         let guarded = options.guarded_postgres.then_some(&certificates);
-        let postgres = postgres::start(&installed, &dir, postgres_port, guarded);
+        let postgres = postgres::start(&installed, &dir, postgres_port, options.durable, guarded);
         (kafka.join(), postgres)
     });
     let kafka = kafka.expect("starting Kafka does not panic")?;

@@ -1,19 +1,14 @@
 //! Kafka in KRaft mode: each process is broker and controller, so with three any one may die.
 
+pub(crate) mod archive;
 pub(crate) mod guarded;
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{ffi::OsString, fs, path::Path, process::Command, time::Duration};
 
 use rand::RngExt as _;
 use rustix::process::Signal;
 
-use self::guarded::Guarded;
+use self::{archive::Use, guarded::Guarded};
 use super::run;
 use crate::{
     certificates::Certificates,
@@ -54,7 +49,28 @@ const LONG_LIVED: [&str; 4] = [
     "-XX:+ExplicitGCInvokesConcurrent",
 ];
 
-/// Writes settings and metadata (0.8 s each) of all brokers, then starts them.
+/// A Java and how it runs.
+struct Machine<'a> {
+    installed: &'a Installed,
+    options: &'a [&'a str],
+    /// What it does with the archive of classes.
+    archive: OsString,
+}
+
+impl Machine<'_> {
+    /// The program's name and arguments follow.
+    fn command(&self, heap: &[&str], logging: &Path) -> Vec<OsString> {
+        let mut log4j = OsString::from("-Dlog4j2.configurationFile=");
+        log4j.push(logging);
+        let mut command: Vec<OsString> = vec![self.installed.java.clone().into()];
+        command.extend(heap.iter().chain(self.options).map(OsString::from));
+        command.push(self.archive.clone());
+        command.extend([log4j, "-cp".into(), self.installed.jars.join("*").into()]);
+        command
+    }
+}
+
+/// Writes settings and metadata (0.5 s each) of all brokers, then starts them.
 pub(crate) fn start(
     installed: &Installed,
     dir: &Path,
@@ -62,8 +78,27 @@ pub(crate) fn start(
     optimize: bool,
     certificates: &Certificates,
 ) -> Result<Vec<Server>> {
+    let machine = Machine {
+        installed,
+        options: if optimize { &LONG_LIVED } else { &SHORT_LIVED },
+        archive: Use::Read.option(&archive::place(installed)),
+    };
+    start_on(&machine, dir, brokers, certificates)
+}
+
+fn start_on(
+    machine: &Machine<'_>,
+    dir: &Path,
+    brokers: &[Ports],
+    certificates: &Certificates,
+) -> Result<Vec<Server>> {
     let logging = dir.join("kafka-log4j2.properties");
     fs::write(&logging, LOGGING).doing(|| format!("write {}", logging.display()))?;
+    let formats = Machine {
+        options: &SHORT_LIVED,
+        archive: Use::Read.option(&archive::place(machine.installed)),
+        ..*machine
+    };
     let cluster_id = cluster_id();
     let mut servers = Vec::new();
     for (node, its) in (1..).zip(brokers) {
@@ -76,64 +111,36 @@ pub(crate) fn start(
         )
         .doing(|| format!("write {}", properties.display()))?;
         if !home.join("data").join("meta.properties").exists() {
-            let mut format = Command::new(&installed.java);
+            let words = formats.command(&["-Xmx256m"], &logging);
+            let mut format = Command::new(&words[0]);
             format
-                .arg("-Xmx256m")
-                .args(SHORT_LIVED)
-                .args(classpath(installed, &logging))
+                .args(&words[1..])
                 .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id, "-c"])
                 .arg(&properties)
                 .args(its.guarded.iter().flat_map(|_| guarded::users()));
             run("formatting Kafka's data folder", &mut format)?;
         }
-        servers.push(Server::spawn(plan(
-            installed,
-            dir,
-            node,
-            Probe::Kafka {
+        let mut command = machine.command(
+            &["-Xms256m", "-Xmx512m", "-Djava.awt.headless=true"],
+            &logging,
+        );
+        command.extend(["kafka.Kafka".into(), properties.into_os_string()]);
+        servers.push(Server::spawn(Plan {
+            name: format!("kafka-{node}"),
+            command,
+            wrapper: Vec::new(),
+            env: Vec::new(),
+            log: dir.join(format!("kafka-{node}.log")),
+            probe: Probe::Kafka {
                 port: its.clients,
                 // After one broker of three was killed, the others are ready without it.
                 brokers: if brokers.len() > 1 { 2 } else { 1 },
             },
-            &logging,
-            properties,
-            if optimize { &LONG_LIVED } else { &SHORT_LIVED },
-        ))?);
+            patience: Duration::from_secs(60),
+            end: Signal::KILL,
+        })?);
     }
     Ok(servers)
-}
-
-fn plan(
-    installed: &Installed,
-    dir: &Path,
-    node: i32,
-    probe: Probe,
-    logging: &Path,
-    properties: PathBuf,
-    machine: &[&str],
-) -> Plan {
-    let mut command: Vec<OsString> = vec![installed.java.clone().into()];
-    command.extend(["-Xms256m", "-Xmx512m", "-Djava.awt.headless=true"].map(OsString::from));
-    command.extend(machine.iter().map(OsString::from));
-    command.extend(classpath(installed, logging));
-    command.push("kafka.Kafka".into());
-    command.push(properties.into());
-    Plan {
-        name: format!("kafka-{node}"),
-        command,
-        wrapper: Vec::new(),
-        env: Vec::new(),
-        log: dir.join(format!("kafka-{node}.log")),
-        probe,
-        patience: Duration::from_secs(60),
-        end: Signal::KILL,
-    }
-}
-
-fn classpath(installed: &Installed, logging: &Path) -> Vec<OsString> {
-    let mut log4j = OsString::from("-Dlog4j2.configurationFile=");
-    log4j.push(logging);
-    vec![log4j, "-cp".into(), installed.jars.join("*").into()]
 }
 
 /// 22 characters, as Kafka's base64 of 16 bytes has; letters and digits only, so that none starts like an option.

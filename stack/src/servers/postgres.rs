@@ -1,4 +1,5 @@
-//! PostgreSQL, durable (fsync on: what is measured is what production does), with room for every test's connections.
+//! PostgreSQL, durable (fsync on: what is measured is what production does) unless nobody can tell, with room for every
+//! test's connections.
 //!
 //! It refuses to run as root. As root it gets a user namespace in which root's files are its own; where these are switched
 //! off, a folder under the temporary directory that belongs to its user.
@@ -119,6 +120,7 @@ pub(crate) fn start(
     installed: &Installed,
     dir: &Path,
     port: u16,
+    durable: bool,
     guarded: Option<&Certificates>,
 ) -> Result<Started> {
     let identity = Identity::find()?;
@@ -149,7 +151,7 @@ pub(crate) fn start(
             make_guarded(&words, &data)?;
         }
     }
-    let mut settings = settings(port);
+    let mut settings = settings(port, durable);
     if let Some(certificates) = guarded {
         settings.extend(tls(certificates, elsewhere.as_deref())?);
     }
@@ -216,7 +218,8 @@ fn tls(certificates: &Certificates, elsewhere: Option<&Path>) -> Result<[String;
     ])
 }
 
-fn settings(port: u16) -> Vec<String> {
+fn settings(port: u16, durable: bool) -> Vec<String> {
+    let fsync = if durable { "on" } else { "off" };
     vec![
         "listen_addresses=127.0.0.1".into(),
         format!("port={port}"),
@@ -226,7 +229,7 @@ fn settings(port: u16) -> Vec<String> {
         // A checkpoint in the middle of a measurement shows in its p99.
         "max_wal_size=2GB".into(),
         "checkpoint_timeout=15min".into(),
-        "fsync=on".into(),
+        format!("fsync={fsync}"),
         "synchronous_commit=on".into(),
         "log_min_error_statement=panic".into(),
     ]
@@ -253,7 +256,7 @@ mod tests {
     fn compose_has_the_same_settings() {
         let compose = include_str!("../../../compose.yaml");
         let own = ["listen_addresses", "port", "unix_socket_directories"];
-        for setting in settings(1) {
+        for setting in settings(1, true) {
             let (key, _) = setting.split_once('=').unwrap();
             let there = format!("- -c{setting}");
             assert!(
