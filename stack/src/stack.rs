@@ -378,7 +378,15 @@ fn start_servers(options: &Options) -> Result<(Addresses, Own)> {
     if let Some(elsewhere) = &postgres.elsewhere {
         folder.adopt(elsewhere)?;
     }
-    let redis = redis::start(options.redis, &installed, &dir, redis_port, &certificates)?;
+    let way = redis::Way::Plain;
+    let redis = redis::start(
+        options.redis,
+        way,
+        &installed,
+        &dir,
+        redis_port,
+        &certificates,
+    )?;
     let addresses = Addresses {
         kafka_brokers: kafka::brokers(&ports, |its| Some(its.clients)).unwrap_or_default(),
         guarded_kafka: guarded_kafka(&ports),

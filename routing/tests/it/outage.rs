@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use routing::{Lookup, RouteTable, RoutingError, since_boot};
-use stack::{Options, Stack};
+use stack::{RedisAlone, RedisKind};
 
 use crate::place::{LEASE, Process, connect, eventually, route, user};
 
 #[tokio::test]
 async fn a_redis_that_fails_is_told_in_time_and_found_again() {
-    let stack = Stack::alone(Options::default()).await.unwrap();
-    let server = stack.redis();
-    let redis = connect(&stack.addresses().redis_url, "t:");
+    let servers = RedisAlone::start(RedisKind::One).await.unwrap();
+    let server = &servers.all()[0];
+    let redis = connect(servers.url(), "t:");
     let routes = RouteTable::new(&redis);
     let mut a = Process::start(&redis, "a", 4);
     let first = a.held().await;

@@ -1,23 +1,40 @@
-//! Redis over TLS, with an authority of one's own.
+//! Redis over TLS, with an authority of one's own: one server, a cluster, and what sentinels watch.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
+use redis::aio::MultiplexedConnection;
 use routing::{Markers, ROUTE_CACHE, Redis, RedisSettings, RouteTable};
-use stack::{RedisAlone, RedisKind};
+use stack::{RedisAlone, RedisKind, RedisServers};
 
-use crate::place::{eventually, known, route, user};
+use crate::place::{PATIENCE, eventually, known, route, user};
+
+/// To the first that it is reached by: of the others one is told.
+fn first_of(servers: &RedisAlone) -> RedisSettings {
+    let urls = servers.tls_url().unwrap();
+    let mut settings = RedisSettings::new(urls.split(',').next().unwrap(), "t:");
+    settings.ca_file = Some(servers.certificates().ca());
+    settings
+}
+
+/// Who trusts another authority, or the system's, speaks to none of them; returns what they are told.
+async fn strangers_told(servers: &RedisAlone, settings: &RedisSettings) -> Vec<String> {
+    let mut told = Vec::new();
+    for ca_file in [Some(servers.certificates().stranger_ca()), None] {
+        let mut settings = settings.clone();
+        settings.ca_file = ca_file.clone();
+        let stranger = Redis::connect(&settings).unwrap();
+        let looked = Markers::new(&stranger).look().await;
+        assert!(looked.lost.is_empty(), "{ca_file:?}: {looked:?}");
+        told.push(format!("{:?}", looked.failure.unwrap()));
+    }
+    told
+}
 
 #[tokio::test]
 async fn a_server_is_known_by_its_certificate() {
     let servers = RedisAlone::start(RedisKind::One).await.unwrap();
-    let connect = |ca_file: Option<PathBuf>| {
-        let mut settings = RedisSettings::new(servers.tls_url().unwrap(), "t:");
-        settings.ca_file = ca_file;
-        Redis::connect(&settings).unwrap()
-    };
-    let certificates = servers.certificates();
-    let redis = connect(Some(certificates.ca()));
+    let settings = first_of(&servers);
+    let redis = Redis::connect(&settings).unwrap();
     let table = RouteTable::new(&redis);
     let looked = Markers::new(&redis).look().await;
     assert_eq!(looked.lost.len(), 256, "{looked:?}");
@@ -45,11 +62,103 @@ async fn a_server_is_known_by_its_certificate() {
     eventually("a hint", heard, |heard| *heard).await;
     hints.abort();
 
-    for ca_file in [Some(certificates.stranger_ca()), None] {
-        let stranger = connect(ca_file.clone());
-        let looked = Markers::new(&stranger).look().await;
-        let failure = looked.failure.map(|error| format!("{error:?}"));
-        let told = failure.is_some_and(|error| error.contains("ertificate"));
-        assert!(told && looked.lost.is_empty(), "{ca_file:?}");
+    for told in strangers_told(&servers, &settings).await {
+        assert!(told.contains("ertificate"), "{told}");
     }
+}
+
+/// A connection that is not encrypted, for who asks a server about itself.
+async fn plain(url: &str) -> MultiplexedConnection {
+    let client = redis::Client::open(url).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
+}
+
+/// The other nodes are found where they listen for TLS, and a slot is followed to where it has moved.
+#[tokio::test]
+async fn all_nodes_of_a_cluster_are_known_by_their_certificates() {
+    let servers = RedisAlone::encrypted(RedisKind::Cluster).await.unwrap();
+    let mut settings = first_of(&servers);
+    settings.cluster = true;
+    let redis = Redis::connect(&settings).unwrap();
+    let (table, mut markers) = (RouteTable::new(&redis), Markers::new(&redis));
+    let looked = markers.look().await;
+    assert_eq!(looked.lost.len(), 256, "{looked:?}");
+    let mine = route(1, 1);
+    let all: Vec<_> = (1..=256).map(user).collect();
+    for each in &all {
+        table.write(*each, "phone", &mine).await.unwrap();
+    }
+    let routes = table.current(&all).await.unwrap();
+    assert!(routes.iter().all(|routes| **routes == [mine]));
+
+    let mut nodes = Vec::new();
+    for url in servers.urls() {
+        nodes.push(plain(&url).await);
+    }
+    let cluster = |word: &str| {
+        let mut command = redis::cmd("CLUSTER");
+        command.arg(word);
+        command
+    };
+    let slot: u16 = cluster("KEYSLOT")
+        .arg("{r7}")
+        .query_async(&mut nodes[0])
+        .await
+        .unwrap();
+    // The owner comes first; a node gives away no slot with keys in it.
+    for at in 0..nodes.len() {
+        let mut asked = cluster("GETKEYSINSLOT");
+        asked.arg(slot).arg(100);
+        let keys: Vec<String> = asked.query_async(&mut nodes[at]).await.unwrap();
+        if !keys.is_empty() {
+            let mut gone = redis::cmd("DEL");
+            gone.arg(keys).exec_async(&mut nodes[at]).await.unwrap();
+            nodes.swap(0, at);
+        }
+    }
+    let target: String = cluster("MYID").query_async(&mut nodes[1]).await.unwrap();
+    for at in [1, 0] {
+        let mut moved = cluster("SETSLOT");
+        moved.arg(slot).arg("NODE").arg(&target);
+        moved.exec_async(&mut nodes[at]).await.unwrap();
+    }
+    let moved = route(2, 2);
+    let write = || async { table.write(user(7), "phone", &moved).await };
+    let written = eventually("it is followed", write, Result::is_ok).await;
+    written.unwrap();
+    let now = table.current(&[user(7)]).await.unwrap();
+    assert_eq!(*now[0], [moved]);
+
+    strangers_told(&servers, &settings).await;
+}
+
+/// Who takes a dead primary's place is told by the sentinels where it listens for TLS.
+#[tokio::test]
+async fn a_new_primary_is_known_by_its_certificate() {
+    let servers = RedisAlone::encrypted(RedisKind::Sentinel).await.unwrap();
+    let mut settings = first_of(&servers);
+    settings.sentinel_master = Some(RedisServers::master().to_owned());
+    let redis = Redis::connect(&settings).unwrap();
+    let table = RouteTable::new(&redis);
+    let looked = Markers::new(&redis).look().await;
+    assert_eq!(looked.lost.len(), 256, "{looked:?}");
+    strangers_told(&servers, &settings).await;
+    let mine = route(1, 1);
+    table.write(user(7), "phone", &mine).await.unwrap();
+    servers.followed().await.unwrap();
+    let mut replica = plain(&servers.urls()[1]).await;
+    let begun = Instant::now();
+    let mut has = redis::cmd("EXISTS");
+    has.arg("t:route:{r7}:7");
+    while has.query_async::<u8>(&mut replica).await.unwrap() == 0 {
+        assert!(begun.elapsed() < PATIENCE, "it never had it");
+    }
+
+    servers.all()[0].kill();
+    let next = route(2, 2);
+    let write = || async { table.write(user(8), "phone", &next).await };
+    let written = eventually("it is followed", write, Result::is_ok).await;
+    written.unwrap();
+    let now = table.current(&[user(7), user(8)]).await.unwrap();
+    assert_eq!((&*now[0], &*now[1]), (&[mine][..], &[next][..]));
 }

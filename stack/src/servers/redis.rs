@@ -36,6 +36,15 @@ pub enum RedisKind {
     Sentinel,
 }
 
+/// How servers and sentinels speak to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Not encrypted. One server listens for TLS as well.
+    Plain,
+    /// By TLS: the addresses that they name to clients are those where they listen for it.
+    Encrypted,
+}
+
 /// Redis servers that run. Dropping it ends them.
 #[derive(Debug)]
 pub struct RedisServers {
@@ -43,25 +52,29 @@ pub struct RedisServers {
     sentinels: Vec<Server>,
     /// Of `servers`.
     pub(crate) ports: Vec<u16>,
+    /// The same for TLS, where they listen for it.
+    tls_ports: Vec<u16>,
     sentinel_ports: Vec<u16>,
     /// `redis.url`.
     url: String,
-    /// The same over TLS, where there is one server.
+    /// The same over TLS, where they listen for it.
     tls_url: Option<String>,
 }
 
 /// Starts them; `port` is that of the one server, which a cable may lead to.
 pub(crate) fn start(
     kind: RedisKind,
+    way: Way,
     installed: &Installed,
     dir: &Path,
     port: u16,
     certificates: &Certificates,
 ) -> Result<RedisServers> {
+    let encrypted = (way == Way::Encrypted).then_some(certificates);
     match kind {
         RedisKind::One => one(installed, dir, port, certificates),
-        RedisKind::Cluster => cluster::start(installed, dir),
-        RedisKind::Sentinel => sentinels::start(installed, dir),
+        RedisKind::Cluster => cluster::start(installed, dir, encrypted),
+        RedisKind::Sentinel => sentinels::start(installed, dir, encrypted),
     }
 }
 
@@ -72,32 +85,40 @@ fn one(
     certificates: &Certificates,
 ) -> Result<RedisServers> {
     let tls_port = ports::free_port();
-    let mut more: Vec<OsString> = ["--tls-port", &tls_port.to_string()].map(Into::into).into();
-    for (name, file) in [
-        ("--tls-ca-cert-file", certificates.ca()),
-        ("--tls-cert-file", certificates.server()),
-        ("--tls-key-file", certificates.server_key()),
-    ] {
-        more.extend([name.into(), file.into_os_string()]);
-    }
-    more.extend(["--tls-auth-clients", "no"].map(Into::into));
+    let more = listens_for_tls(tls_port, certificates);
     let server = server(installed, dir, "redis", port, Probe::Redis { port }, more)?;
     Ok(RedisServers {
         servers: vec![server],
         sentinels: Vec::new(),
         ports: vec![port],
         sentinel_ports: Vec::new(),
-        url: url(&[port]),
-        tls_url: Some(format!("rediss://127.0.0.1:{tls_port}")),
+        url: url("redis", &[port]),
+        tls_ports: vec![tls_port],
+        tls_url: Some(url("rediss", &[tls_port])),
     })
 }
 
-fn url(ports: &[u16]) -> String {
+/// What makes a server, or a sentinel, listen for TLS. Of its clients it asks for no certificate.
+fn listens_for_tls(port: u16, certificates: &Certificates) -> Vec<OsString> {
+    let files = [
+        ("--tls-ca-cert-file", certificates.ca()),
+        ("--tls-cert-file", certificates.server()),
+        ("--tls-key-file", certificates.server_key()),
+    ];
+    let mut words: Vec<OsString> = ["--tls-port", &port.to_string()].map(Into::into).into();
+    words.extend(["--tls-auth-clients", "no"].map(Into::into));
+    for (name, file) in files {
+        words.extend([name.into(), file.into_os_string()]);
+    }
+    words
+}
+
+fn url(scheme: &str, ports: &[u16]) -> String {
     let hosts: Vec<String> = ports
         .iter()
         .map(|port| format!("127.0.0.1:{port}"))
         .collect();
-    format!("redis://{}", hosts.join(","))
+    format!("{scheme}://{}", hosts.join(","))
 }
 
 /// The folder of one of them.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use tokio::task;
 
-use super::{RedisKind, RedisServers, start};
+use super::{RedisKind, RedisServers, Way, start};
 use crate::{
     certificates::Certificates,
     error::{Error, Result},
@@ -39,13 +39,25 @@ impl RedisAlone {
     /// # Errors
     /// As [`Stack::start`](crate::Stack::start).
     pub async fn start(kind: RedisKind) -> Result<Self> {
+        Self::by(kind, Way::Plain).await
+    }
+
+    /// The same, and all of it speaks TLS: to each other, and to clients who begin at [`RedisServers::tls_url`].
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn encrypted(kind: RedisKind) -> Result<Self> {
+        Self::by(kind, Way::Encrypted).await
+    }
+
+    async fn by(kind: RedisKind, way: Way) -> Result<Self> {
         let started = task::spawn_blocking(move || {
             let installed = install::install()?;
             let folder = Folder(OwnFolder::make()?);
             let certificates = Certificates::make(&folder.0.path)?;
             let port = ports::free_port();
             Ok(Self {
-                servers: start(kind, &installed, &folder.0.path, port, &certificates)?,
+                servers: start(kind, way, &installed, &folder.0.path, port, &certificates)?,
                 certificates,
                 _folder: folder,
             })

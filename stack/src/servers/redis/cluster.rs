@@ -2,8 +2,9 @@
 
 use std::{ffi::OsString, fs, path::Path};
 
-use super::{RedisServers, home, server, url};
+use super::{RedisServers, home, listens_for_tls, server, url};
 use crate::{
+    certificates::Certificates,
     error::{Doing, Result},
     install::Installed,
     ports,
@@ -20,16 +21,33 @@ struct Node {
     name: String,
     id: String,
     port: u16,
+    /// For TLS, where the cluster speaks it.
+    tls_port: Option<u16>,
     bus: u16,
 }
 
+impl Node {
+    /// That which the others know it by, and tell to clients.
+    fn known_by(&self) -> u16 {
+        self.tls_port.unwrap_or(self.port)
+    }
+}
+
 /// Nobody has to introduce them to each other: each finds the others in its own notes, as after a restart.
-pub(super) fn start(installed: &Installed, dir: &Path) -> Result<RedisServers> {
+///
+/// With certificates all of them speak TLS, to each other and to clients; the ports without it are there for who asks how they
+/// are.
+pub(super) fn start(
+    installed: &Installed,
+    dir: &Path,
+    encrypted: Option<&Certificates>,
+) -> Result<RedisServers> {
     let nodes: Vec<Node> = (1..=SLOTS.len())
         .map(|number| Node {
             name: format!("redis-{number}"),
             id: format!("{number:040x}"),
             port: ports::free_port(),
+            tls_port: encrypted.map(|_| ports::free_port()),
             bus: ports::free_port(),
         })
         .collect();
@@ -38,7 +56,7 @@ pub(super) fn start(installed: &Installed, dir: &Path) -> Result<RedisServers> {
         let notes = home(dir, &node.name)?.join("nodes.conf");
         fs::write(&notes, notes_of(node, &nodes)).doing(|| format!("write {}", notes.display()))?;
         let bus = node.bus.to_string();
-        let more: Vec<OsString> = [
+        let mut more: Vec<OsString> = [
             "--cluster-enabled",
             "yes",
             "--cluster-config-file",
@@ -53,17 +71,23 @@ pub(super) fn start(installed: &Installed, dir: &Path) -> Result<RedisServers> {
         ]
         .map(Into::into)
         .into();
+        if let (Some(certificates), Some(port)) = (encrypted, node.tls_port) {
+            more.extend(listens_for_tls(port, certificates));
+            more.extend(["--tls-cluster", "yes"].map(Into::into));
+        }
         let port = node.port;
         let probe = Probe::RedisCluster { port };
         servers.push(server(installed, dir, &node.name, port, probe, more)?);
     }
     let ports: Vec<u16> = nodes.iter().map(|node| node.port).collect();
+    let tls_ports: Vec<u16> = nodes.iter().filter_map(|node| node.tls_port).collect();
     Ok(RedisServers {
         servers,
         sentinels: Vec::new(),
         sentinel_ports: Vec::new(),
-        url: url(&ports),
-        tls_url: None,
+        url: url("redis", &ports),
+        tls_url: encrypted.map(|_| url("rediss", &tls_ports)),
+        tls_ports,
         ports,
     })
 }
@@ -72,7 +96,7 @@ pub(super) fn start(installed: &Installed, dir: &Path) -> Result<RedisServers> {
 fn notes_of(me: &Node, all: &[Node]) -> String {
     let mut notes = String::new();
     for ((epoch, node), slots) in (1..).zip(all).zip(SLOTS) {
-        let Node { id, port, bus, .. } = node;
+        let (Node { id, bus, .. }, port) = (node, node.known_by());
         let myself = if node.id == me.id { "myself," } else { "" };
         notes += &format!(
             "{id} 127.0.0.1:{port}@{bus} {myself}master - 0 0 {epoch} connected {slots}\n"

@@ -35,7 +35,7 @@ impl RedisServers {
         &self.url
     }
 
-    /// The same over TLS, where there is one server.
+    /// The same over TLS, where they listen for it: one server does, others when they were started so.
     #[must_use]
     pub fn tls_url(&self) -> Option<&str> {
         self.tls_url.as_deref()
@@ -73,7 +73,10 @@ impl RedisServers {
                 .as_ref()
                 .ok()
                 .and_then(|lines| lines.last()?.parse().ok());
-            if let Some(found) = servers().find(|(_, port)| Some(*port) == named) {
+            // By TLS they are known by another port.
+            let at = |ports: &[u16]| ports.iter().position(|port| Some(*port) == named);
+            let found = at(&self.ports).or_else(|| at(&self.tls_ports));
+            if let Some(found) = found.and_then(|at| servers().nth(at)) {
                 return Ok(found);
             }
             last = Some(match answer {
