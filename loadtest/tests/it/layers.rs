@@ -1,6 +1,9 @@
 //! The fence between the layers: who may depend on what, read from Cargo itself.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
@@ -53,7 +56,13 @@ const MAY_USE: [(&str, &str); 10] = [
     ("simulation", "protocol store routing was classifier client"),
 ];
 
-fn metadata() -> Metadata {
+/// Read once for all tests here.
+fn metadata() -> &'static Metadata {
+    static READ: LazyLock<Metadata> = LazyLock::new(read_metadata);
+    &READ
+}
+
+fn read_metadata() -> Metadata {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     // A build downloads no crates of other platforms.
     let platform = format!(
@@ -94,7 +103,7 @@ fn set(words: &str) -> BTreeSet<String> {
 fn one_crate_owns_each_client_library() {
     let metadata = metadata();
     for (library, owners) in OWNERS {
-        for (name, package) in members(&metadata) {
+        for (name, package) in members(metadata) {
             let uses = named(package, false).contains(library);
             assert!(
                 !uses || set(owners).contains(&name),
@@ -109,7 +118,7 @@ fn one_crate_owns_each_client_library() {
 fn tests_of_others_use_no_client_library_of_the_three_stores() {
     let metadata = metadata();
     for (library, owners) in &OWNERS[..5] {
-        for (name, package) in members(&metadata) {
+        for (name, package) in members(metadata) {
             let uses = named(package, true).contains(*library);
             assert!(
                 !uses || set(owners).contains(&name),
@@ -126,7 +135,7 @@ fn pure_crates_reach_no_io() {
     let nodes: BTreeMap<&PackageId, _> =
         resolve.nodes.iter().map(|node| (&node.id, node)).collect();
     for name in PURE {
-        let root = &members(&metadata)[name].id;
+        let root = &members(metadata)[name].id;
         let (mut seen, mut next) = (BTreeSet::new(), vec![root]);
         while let Some(id) = next.pop() {
             if seen.insert(id) {
@@ -154,7 +163,7 @@ fn pure_crates_reach_no_io() {
 fn simulations_name_no_io() {
     let metadata = metadata();
     for name in NAMES_NO_IO {
-        let used = named(members(&metadata)[name], true);
+        let used = named(members(metadata)[name], true);
         let impure = IMPURE
             .iter()
             .find(|one| **one != TIME && used.contains(**one));
@@ -165,7 +174,7 @@ fn simulations_name_no_io() {
 #[test]
 fn members_depend_downwards_only() {
     let metadata = metadata();
-    let members = members(&metadata);
+    let members = members(metadata);
     let all: BTreeSet<String> = members.keys().cloned().collect();
     assert_eq!(
         all,
@@ -185,7 +194,7 @@ fn members_depend_downwards_only() {
 #[test]
 fn every_member_inherits_the_lints() {
     let metadata = metadata();
-    for (name, package) in members(&metadata) {
+    for (name, package) in members(metadata) {
         let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
         let inherits = manifest.split("\n[").any(|table| {
             let mut lines = table

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use loadtest::{Scenario, oracle::Verdict};
 use protocol::{RoomId, Seq};
-use stack::{Cluster, ClusterOptions, Service, Space, Stack};
+use stack::{Cluster, ClusterOptions, RedisAlone, Service, Space, Stack};
 use store::{Store, StoreSettings};
 use tokio::time::{Instant, sleep};
 
@@ -22,12 +22,14 @@ pub(super) struct Bench {
 impl Bench {
     /// On the servers that all tests share.
     pub(super) async fn shared(was: usize, classifiers: usize) -> Self {
-        Self::on(Stack::shared().await.unwrap(), was, classifiers).await
+        Self::with(Stack::shared().await.unwrap(), was, classifiers, &[]).await
     }
 
-    /// On these servers.
-    pub(super) async fn on(stack: &Stack, was: usize, classifiers: usize) -> Self {
-        Self::with(stack, was, classifiers, &[]).await
+    /// On them, but for a Redis of the test's own, which it may stop.
+    pub(super) async fn with_redis(redis: &RedisAlone, was: usize, classifiers: usize) -> Self {
+        let stack = Stack::shared().await.unwrap();
+        let settings = [("SWITCHBOARD_REDIS_URL", redis.url())];
+        Self::with(stack, was, classifiers, &settings).await
     }
 
     /// On these servers, with further settings.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use loadtest::Paced;
-use stack::{Options, Stack};
+use stack::{RedisAlone, RedisKind};
 use tokio::time::sleep;
 
 use super::bench::{Bench, metric};
@@ -18,8 +18,8 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// memory. Nobody waits for it, nobody is taken for absent, and every session is found again after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn i5_live_delivery_goes_on_without_redis() {
-    let stack = Stack::alone(Options::default()).await.unwrap();
-    let mut bench = Bench::on(&stack, 2, 1).await;
+    let redis = RedisAlone::start(RedisKind::One).await.unwrap();
+    let mut bench = Bench::with_redis(&redis, 2, 1).await;
     bench.scenario.users(20).await.unwrap();
     let pairs = (0..10).map(|n| vec![2 * n, 2 * n + 1]).collect();
     bench.scenario.rooms_of(pairs).await.unwrap();
@@ -34,14 +34,14 @@ async fn i5_live_delivery_goes_on_without_redis() {
     tokio::join!(bench.scenario.send(&load), async {
         sleep(Duration::from_secs(1)).await; // load before it
         gauge.forget_pause();
-        stack.redis().pause();
+        redis.all()[0].pause();
         sleep(STILL).await;
         longest.push(("stood still", gauge.longest_pause()));
-        stack.redis().resume();
+        redis.all()[0].resume();
         sleep(STILL).await; // homes are claimed anew, routes are written again
         longest.push(("answers again", gauge.longest_pause()));
         gauge.forget_pause();
-        stack.flush_redis().await.unwrap();
+        redis.flush().await.unwrap();
         sleep(STILL).await; // load behind it
         longest.push(("emptied", gauge.longest_pause()));
     });

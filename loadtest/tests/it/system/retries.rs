@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use loadtest::Scenario;
 use protocol::{Lane, lane_of};
-use stack::{Options, Stack};
+use stack::{RedisAlone, RedisKind};
 use tokio::time::sleep;
 
 use super::bench::{Bench, metric, until};
@@ -41,8 +41,8 @@ async fn i2_five_times_the_same_id_is_one_message() {
 /// was routed again, no session reads it by itself within the time of this test.
 #[tokio::test(flavor = "multi_thread")]
 async fn i2_killed_between_commit_and_route() {
-    let stack = Stack::alone(Options::default()).await.unwrap();
-    let mut bench = Bench::on(&stack, 2, 2).await;
+    let redis = RedisAlone::start(RedisKind::One).await.unwrap();
+    let mut bench = Bench::with_redis(&redis, 2, 2).await;
     pair(&mut bench).await;
     let store = bench.store().await;
     let (room, lane) = room_and_lane(&bench);
@@ -51,7 +51,7 @@ async fn i2_killed_between_commit_and_route() {
     // What the look-up may still answer from its cache is over after `ROUTE_CACHE`.
     sleep(routing::ROUTE_CACHE).await;
 
-    stack.redis().pause();
+    redis.all()[0].pause();
     five_times(&bench.scenario);
     let reader = bench.scenario.session(1).user();
     until("the message stored", Duration::from_secs(10), || async {
@@ -68,7 +68,7 @@ async fn i2_killed_between_commit_and_route() {
         0,
         "not routed before the kill"
     );
-    stack.redis().resume();
+    redis.all()[0].resume();
 
     let verdict = bench.settle_well().await;
     assert_eq!(verdict.delivered, 2);
