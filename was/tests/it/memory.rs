@@ -1,5 +1,6 @@
 //! What a connection costs while nothing happens.
 
+use futures_util::future::join_all;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -8,6 +9,8 @@ use crate::socket::Socket;
 
 const WARM: usize = 200;
 const MORE: usize = 600;
+/// So many are opened side by side.
+const AT_ONCE: usize = 10;
 /// Messages of each catch-up, the last of them large.
 const BURST: usize = 30;
 
@@ -27,8 +30,7 @@ fn resident(gateway: &Gateway) -> usize {
 
 /// Sockets of users who were away for [`BURST`] messages.
 async fn open(gateway: &Gateway, tokens: &[(i64, String)], from: usize, to: usize) -> Vec<Socket> {
-    let mut sockets = Vec::new();
-    for n in from..to {
+    let one = async |n: usize| {
         let mut socket = gateway.socket().await;
         let (_, token) = &tokens[n % tokens.len()];
         socket.hello(token, &format!("device-{n}"), &[(1, 1)]).await;
@@ -36,7 +38,12 @@ async fn open(gateway: &Gateway, tokens: &[(i64, String)], from: usize, to: usiz
         for seq in 0..BURST {
             assert_eq!(socket.next().await["seq"], seq + 2);
         }
-        sockets.push(socket);
+        socket
+    };
+    let mut sockets = Vec::new();
+    for first in (from..to).step_by(AT_ONCE) {
+        let some = (first..to.min(first + AT_ONCE)).map(&one);
+        sockets.extend(join_all(some).await);
     }
     sockets
 }
