@@ -32,6 +32,8 @@ pub enum Fault {
     BrokerKilled,
     /// Two of three brokers are killed with -9 and started again 10 s later: in between nothing may be accepted.
     TwoBrokersKilled,
+    /// A Kafka broker stands still for 6 s (SIGSTOP), its sockets open.
+    BrokerPaused,
     /// Redis forgets everything (FLUSHALL).
     RedisFlush,
     /// Redis is killed with -9 and started again at once, empty.
@@ -124,9 +126,11 @@ impl Fault {
             | Self::RedisFailover
             | Self::PostgresKilled => Way::Kill,
             Self::WasTerm | Self::ClassifierTerm => Way::Term,
-            Self::WasStop | Self::ClassifierStop | Self::RedisPaused | Self::PostgresPaused => {
-                Way::Pause
-            }
+            Self::WasStop
+            | Self::ClassifierStop
+            | Self::BrokerPaused
+            | Self::RedisPaused
+            | Self::PostgresPaused => Way::Pause,
             Self::WasCut | Self::ClassifierCut => Way::Cut,
             Self::PostgresReset => Way::Tear,
             Self::RedisFlush => Way::Flush,
@@ -145,7 +149,7 @@ impl Fault {
             | Self::ClassifierTerm
             | Self::ClassifierStop
             | Self::ClassifierCut => Whom::Classifier(1),
-            Self::BrokerKilled => Whom::Broker(1),
+            Self::BrokerKilled | Self::BrokerPaused => Whom::Broker(1),
             Self::TwoBrokersKilled => Whom::Broker(2),
             Self::RedisKilledEmpty | Self::RedisPaused | Self::RedisFailover => Whom::Redis,
             Self::RedisNodeKilled => Whom::RedisNode,
@@ -193,6 +197,7 @@ impl Fault {
             | Self::TwoBrokersKilled
             | Self::RedisFailover => 10,
             Self::SlowSockets => 15,
+            Self::BrokerPaused => 6,
             Self::WasKill
             | Self::WasTerm
             | Self::WasTwoKilled
@@ -229,9 +234,9 @@ mod tests {
     #[test]
     fn names_are_what_one_types() {
         let names: Vec<_> = Fault::all().iter().map(|fault| fault.name()).collect();
-        assert_eq!(names.len(), 23);
+        assert_eq!(names.len(), 24);
         assert_eq!(names[0], "was-kill");
-        assert_eq!(names[22], "rolling-restart");
+        assert_eq!(names[23], "rolling-restart");
         for (name, fault) in names.iter().zip(Fault::all()) {
             assert_eq!(Fault::from_str(name, false).as_ref(), Ok(fault));
         }
@@ -239,7 +244,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_redis_has_faults_of_its_own() {
-        assert_eq!(Fault::usual(RedisKind::One).len(), 21);
+        assert_eq!(Fault::usual(RedisKind::One).len(), 22);
         for (redis, own, others) in [
             (
                 RedisKind::Cluster,
