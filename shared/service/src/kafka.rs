@@ -19,6 +19,7 @@ mod native;
 mod pem;
 mod producer;
 mod record;
+mod regain;
 mod security;
 mod settings;
 mod start;

@@ -43,7 +43,7 @@ impl Admin {
     pub fn connect(settings: &KafkaSettings, deadline: Duration) -> Result<Self, KafkaError> {
         let client = settings
             .client("admin")
-            .create_with_context(Logging::default())
+            .create_with_context(Logging::new(&settings.brokers))
             .map_err(|error| KafkaError::Client(error.to_string()))?;
         Ok(Self {
             client: Arc::new(client),
@@ -153,12 +153,14 @@ impl Admin {
         loop {
             let client = Arc::clone(&self.client);
             let topic = name.to_owned();
-            let answer =
-                tokio::task::spawn_blocking(move || native::describe(client.inner(), &topic, ASK))
-                    .await
-                    .unwrap_or_else(|_| {
-                        Err(DescribeError::Other("the call was dropped".to_owned()))
-                    });
+            let answer = tokio::task::spawn_blocking(move || {
+                let client = client.inner();
+                client.context().regain().look(client);
+                native::describe(client, &topic, ASK)
+            });
+            let answer = answer
+                .await
+                .unwrap_or_else(|_| Err(DescribeError::Other("the call was dropped".to_owned())));
             let client = self.client.inner();
             native::hear(client);
             if matches!(answer, Ok(_) | Err(DescribeError::NoSuchTopic)) {

@@ -97,7 +97,7 @@ impl Consumer {
             .set("queued.max.messages.kbytes", ahead.to_string())
             .set("queued.min.messages", "5000");
         let native: BaseConsumer<Logging> = config
-            .create_with_context(Logging::default())
+            .create_with_context(Logging::new(&settings.brokers))
             .map_err(|error| KafkaError::Client(error.to_string()))?;
         let shared = Arc::new(Shared {
             native: Arc::new(native),
@@ -403,6 +403,7 @@ fn serve_events(name: &str, shared: &Arc<Shared>) -> Result<(), KafkaError> {
                 let polled = native.insert(Arc::clone(&shared.native));
                 // Not held while polling: the last user's drop must be seen.
                 drop(shared);
+                polled.context().regain().look(polled.client());
                 match polled.poll(Duration::from_millis(100)) {
                     None => {}
                     Some(Ok(message)) => {

@@ -5,15 +5,28 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError as Native;
 
+use super::regain::Regain;
 use super::trouble::{self, Blame, Troubles};
 
-/// Logs of a client without deliveries, and why it is not let in.
-#[derive(Default)]
+/// Logs of a client without deliveries, why it is not let in, and whether it has lost its brokers.
 pub(super) struct Logging {
     troubles: Troubles,
+    regain: Regain,
 }
 
 impl Logging {
+    /// For a client of these brokers.
+    pub(super) fn new(brokers: &str) -> Self {
+        Self {
+            troubles: Troubles::default(),
+            regain: Regain::new(brokers),
+        }
+    }
+
+    pub(super) fn regain(&self) -> &Regain {
+        &self.regain
+    }
+
     pub(super) fn troubles(&self) -> &Troubles {
         &self.troubles
     }
@@ -25,6 +38,7 @@ impl ClientContext for Logging {
     }
 
     fn error(&self, error: Native, reason: &str) {
+        self.regain.hear(&error);
         if let Some(blame) = log_error(&error, reason) {
             self.troubles.hear(blame, reason);
         }

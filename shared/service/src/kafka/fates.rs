@@ -10,20 +10,23 @@ use rdkafka::producer::{BaseProducer, BaseRecord, ProducerContext};
 use rdkafka::{ClientContext, Message as _};
 
 use super::gate::{Gate, Onward, Ticket};
+use super::regain::Regain;
 use super::{Outgoing, Placed, ProduceError, context};
 
 /// Tells fates to the gate, which hands records to librdkafka, which calls this: a circle, so one part
 /// of it is weak.
 pub(super) struct Fates {
     gate: Gate,
+    regain: Regain,
     native: OnceLock<Weak<BaseProducer<Fates>>>,
 }
 
 impl Fates {
-    /// For a producer whose records wait for at most `patience` before they are handed over.
-    pub(super) fn new(patience: Duration) -> Self {
+    /// For a producer to these brokers, whose records wait for at most `patience` before they are handed over.
+    pub(super) fn new(patience: Duration, brokers: &str) -> Self {
         Self {
             gate: Gate::new(patience),
+            regain: Regain::new(brokers),
             native: OnceLock::new(),
         }
     }
@@ -36,6 +39,10 @@ impl Fates {
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
     }
+
+    pub(super) fn regain(&self) -> &Regain {
+        &self.regain
+    }
 }
 
 impl ClientContext for Fates {
@@ -44,6 +51,7 @@ impl ClientContext for Fates {
     }
 
     fn error(&self, error: Native, reason: &str) {
+        self.regain.hear(&error);
         // Which setting is to blame stands in the log now.
         let _ = context::log_error(&error, reason);
         if error.rdkafka_error_code() == Some(Code::Fatal) {

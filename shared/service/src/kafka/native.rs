@@ -119,6 +119,30 @@ pub(super) fn hear<C: ClientContext>(client: &Client<C>) {
     }
 }
 
+/// How many brokers the cluster names, when asked about the topics that this client uses; none: no answer. Blocks for at most
+/// `timeout`.
+pub(super) fn brokers<C: ClientContext>(client: &Client<C>, timeout: Duration) -> Option<usize> {
+    let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+    let mut answer = ptr::null();
+    // SAFETY: the answer is made here, while `client` lives, and destroyed once, after its number has been read.
+    unsafe {
+        let native = client.native_ptr();
+        let asked = sys::rd_kafka_metadata(native, 0, ptr::null_mut(), &raw mut answer, millis);
+        if asked != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+        let count = (*answer).broker_cnt;
+        sys::rd_kafka_metadata_destroy(answer);
+        usize::try_from(count).ok()
+    }
+}
+
+/// Names brokers, `host:port` separated by commas, to a client that may have lost them.
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &CStr) {
+    // SAFETY: `client` lives through the call, and the text, which is copied.
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
+}
+
 /// # Safety
 /// `event` is an event of librdkafka's that lives through the call.
 unsafe fn read_description(event: *mut sys::rd_kafka_event_t) -> Result<Described, DescribeError> {

@@ -67,7 +67,7 @@ impl Producer {
             );
         let client = |error: &dyn std::error::Error| KafkaError::Client(error.to_string());
         let native: BaseProducer<Fates> = config
-            .create_with_context(Fates::new(message_timeout))
+            .create_with_context(Fates::new(message_timeout, &settings.brokers))
             .map_err(|error| client(&error))?;
         let native = Arc::new(native);
         native.context().connect(&native);
@@ -176,6 +176,7 @@ fn poll(
         while !stop.load(Ordering::Relaxed) {
             native.poll(TICK);
             native.context().gate().tick(Instant::now(), &*native);
+            native.context().regain().look(native.client());
         }
     };
     thread::Builder::new()

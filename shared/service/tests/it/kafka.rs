@@ -7,4 +7,5 @@ mod gate;
 mod produce;
 mod proof;
 mod read;
+mod regain;
 mod topics;

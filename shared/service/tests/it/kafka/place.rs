@@ -20,15 +20,21 @@ pub(super) struct Place {
 impl Place {
     /// Under a prefix of its own, with `chat-send` of so many partitions.
     pub(super) async fn with_lanes(lanes: usize) -> Self {
-        Self::reached(lanes, |space| {
-            KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix())
-        })
-        .await
+        Self::reached(lanes, plain).await
     }
 
     /// The same, and Kafka is reached in this way.
     pub(super) async fn reached(lanes: usize, way: impl Fn(&Space) -> KafkaSettings) -> Self {
-        let space = Stack::shared().await.unwrap().space().await.unwrap();
+        Self::on(Stack::shared().await.unwrap(), lanes, way).await
+    }
+
+    /// The same, on these servers.
+    pub(super) async fn on(
+        stack: &Stack,
+        lanes: usize,
+        way: impl Fn(&Space) -> KafkaSettings,
+    ) -> Self {
+        let space = stack.space().await.unwrap();
         let settings = way(&space);
         let admin = Admin::connect(&settings, PATIENCE).unwrap();
         admin
@@ -64,6 +70,10 @@ impl Place {
         let record = self.record(Some(partition), "1", payload);
         producer.send(&record).unwrap().await.unwrap()
     }
+}
+
+pub(super) fn plain(space: &Space) -> KafkaSettings {
+    KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix())
 }
 
 pub(super) fn topic(name: &str, partitions: usize) -> TopicSpec {
