@@ -8,7 +8,7 @@ PORT   ?= 8081
 export RUST_TEST_THREADS ?= 6
 
 .DEFAULT_GOAL := help
-.PHONY: help install lints build run up test test-kubernetes bench fmt clippy doc deny chart manifests image names
+.PHONY: help install lints build run up test test-kubernetes bench fmt clippy doc deny chart observe manifests image names
 
 help: ## Lists these commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -52,6 +52,11 @@ names:
 chart: build ## Checks the Helm chart, its alerts, dashboards and k8s/ (installs what that needs once)
 	@sh helm/install.sh
 	@PROGRAMS=$(TARGET)/debug helm/check
+
+# Not in `chart`, nor in .ci/run: how it does on slower machines than ours is not known yet.
+observe: build ## Lets a Prometheus watch a running system, with the chart's alerts and dashboards (some 80 s)
+	@sh helm/install.sh
+	@PATH="$(abspath $(TARGET))/tools:$$PATH" helm/tools/observe $(TARGET)/debug/loadtest
 
 manifests: ## Renders k8s/ and the chart's README anew, after a change of the chart
 	@sh helm/install.sh
