@@ -311,7 +311,7 @@ mod tests {
         let args = parse("soak --minutes 2 --seed 7 --only was-kill,was-term");
         assert!(args.check().is_ok());
         assert_eq!((args.seed, args.faults().len()), (Some(7), 2));
-        assert_eq!(parse("soak").faults().len(), 21);
+        assert_eq!(parse("soak").faults().len(), 22);
         assert!(
             !parse("soak --brokers 1")
                 .faults()
