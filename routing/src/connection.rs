@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::PubSub;
-use redis::{FromRedisValue, Script, ToRedisArgs};
+use redis::{FromRedisValue, ToRedisArgs};
 
 use crate::observe::{Observer, RequestObserver};
+use crate::operation::Operation;
 use crate::place::Place;
 use crate::server::Server;
 use crate::servers::Servers;
@@ -134,31 +135,16 @@ impl Redis {
         format!("{}{name}", self.key_prefix)
     }
 
-    /// Runs one script on a key of `place`, in its turn.
+    /// Does this with a key of `place`.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
-        operation: &'static str,
-        script: &Script,
+        operation: &Operation,
         (place, key): (Place, &str),
         args: impl ToRedisArgs,
     ) -> Result<T, RoutingError> {
         let server = self.servers.found(place).await?;
-        let answer = server.run(operation, script, key, args).await?;
-        self.confirm(operation, place, &server)?;
-        Ok(answer)
-    }
-
-    /// Runs one script of a lease: at once, whatever else waits.
-    pub(crate) async fn run_for_lease<T: FromRedisValue>(
-        &self,
-        operation: &'static str,
-        script: &Script,
-        (place, key): (Place, &str),
-        args: impl ToRedisArgs,
-    ) -> Result<T, RoutingError> {
-        let server = self.servers.found(place).await?;
-        let answer = server.run_for_lease(operation, script, key, args).await?;
-        self.confirm(operation, place, &server)?;
+        let answer = server.run(operation, key, args).await?;
+        self.confirm(operation.name, place, &server)?;
         Ok(answer)
     }
 

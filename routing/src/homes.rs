@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Home;
-use redis::Script;
 
 use crate::connection::{Redis, RoutingError};
 use crate::decide::{Slot, Table, View};
+use crate::operation::Operation;
 use crate::place::Place;
 use crate::since_boot;
 
@@ -20,13 +20,13 @@ pub struct HomeTable {
     homes: i32,
     /// The whole table is one hash, so that one script sees all of it, in a cluster as well.
     key: String,
-    scripts: Arc<Scripts>,
+    operations: Arc<Operations>,
 }
 
-struct Scripts {
-    heartbeat: Script,
-    claim: Script,
-    release: Script,
+struct Operations {
+    renew: Operation,
+    claim: Operation,
+    release: Operation,
 }
 
 impl HomeTable {
@@ -36,10 +36,10 @@ impl HomeTable {
             redis: redis.clone(),
             homes,
             key: redis.key("{homes}:table"),
-            scripts: Arc::new(Scripts {
-                heartbeat: Script::new(include_str!("lua/home_heartbeat.lua")),
-                claim: Script::new(include_str!("lua/home_claim.lua")),
-                release: Script::new(include_str!("lua/home_release.lua")),
+            operations: Arc::new(Operations {
+                renew: Operation::at_once("renew a home", include_str!("lua/home_heartbeat.lua")),
+                claim: Operation::at_once("claim a home", include_str!("lua/home_claim.lua")),
+                release: Operation::at_once("release a home", include_str!("lua/home_release.lua")),
             }),
         }
     }
@@ -86,9 +86,8 @@ impl HomeTable {
         let read_at = since_boot();
         let (grace_left, rows): (u64, Vec<(i32, i64, u64, String)>) = self
             .redis
-            .run_for_lease(
-                "renew a home",
-                &self.scripts.heartbeat,
+            .run(
+                &self.operations.renew,
                 (Place::Homes, &self.key),
                 (owner, incarnation, lease_ms(lease), u8::from(takes_part)),
             )
@@ -155,9 +154,8 @@ impl HomeTable {
     ) -> Result<Option<i64>, RoutingError> {
         let incarnation: i64 = self
             .redis
-            .run_for_lease(
-                "claim a home",
-                &self.scripts.claim,
+            .run(
+                &self.operations.claim,
                 (Place::Homes, &self.key),
                 (home.0, owner, known, lease_ms(lease), u8::from(newcomer)),
             )
@@ -173,9 +171,8 @@ impl HomeTable {
         incarnation: i64,
     ) -> Result<bool, RoutingError> {
         self.redis
-            .run_for_lease(
-                "release a home",
-                &self.scripts.release,
+            .run(
+                &self.operations.release,
                 (Place::Homes, &self.key),
                 (home.0, owner, incarnation),
             )

@@ -15,6 +15,7 @@ mod homes;
 mod keeper;
 mod markers;
 mod observe;
+mod operation;
 mod place;
 mod routes;
 mod server;

@@ -153,7 +153,7 @@ mod tests {
             include_str!("routes.rs"),
             include_str!("routes/lookup.rs"),
         ];
-        let asks = [".run(", ".run_for_lease(", ".ask("];
+        let asks = ["Operation::at_once(", "Operation::in_turn(", ".ask("];
         let mut found = Vec::new();
         for (source, ask) in sources
             .iter()

@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::try_join_all;
 use protocol::UserId;
-use redis::Script;
 use tracing::warn;
 
 use crate::connection::{Redis, RoutingError};
 use crate::markers::Shard;
+use crate::operation::Operation;
 use crate::place::Place;
 pub use cache::{Cache, ROUTE_CACHE};
 pub use lookup::Lookup;
@@ -42,10 +42,10 @@ pub struct RouteTable {
 
 struct Shared {
     cache: Mutex<Cache>,
-    write: Script,
-    restore: Script,
-    remove: Script,
-    prune: Script,
+    write: Operation,
+    restore: Operation,
+    remove: Operation,
+    prune: Operation,
 }
 
 impl RouteTable {
@@ -56,10 +56,13 @@ impl RouteTable {
             most: usize::MAX,
             shared: Arc::new(Shared {
                 cache: Mutex::new(Cache::new()),
-                write: Script::new(include_str!("lua/route_write.lua")),
-                restore: Script::new(include_str!("lua/route_restore.lua")),
-                remove: Script::new(include_str!("lua/route_remove.lua")),
-                prune: Script::new(include_str!("lua/route_prune.lua")),
+                write: Operation::in_turn("write a route", include_str!("lua/route_write.lua")),
+                restore: Operation::in_turn(
+                    "restore a route",
+                    include_str!("lua/route_restore.lua"),
+                ),
+                remove: Operation::in_turn("remove a route", include_str!("lua/route_remove.lua")),
+                prune: Operation::in_turn("prune dead routes", include_str!("lua/route_prune.lua")),
             }),
         }
     }
@@ -85,7 +88,6 @@ impl RouteTable {
         let (full, older): (bool, Option<Vec<u8>>) = self
             .redis
             .run(
-                "write a route",
                 &self.shared.write,
                 (place(user), &self.key(user)),
                 (
@@ -117,7 +119,6 @@ impl RouteTable {
         let (outcome, other): (u8, Option<Vec<u8>>) = self
             .redis
             .run(
-                "restore a route",
                 &self.shared.restore,
                 (place(user), &self.key(user)),
                 (
@@ -148,7 +149,6 @@ impl RouteTable {
     ) -> Result<bool, RoutingError> {
         self.redis
             .run(
-                "remove a route",
                 &self.shared.remove,
                 (place(user), &self.key(user)),
                 (device, route.to_string()),
@@ -161,12 +161,7 @@ impl RouteTable {
     pub async fn prune(&self, user: UserId, dead: &[Route]) -> Result<usize, RoutingError> {
         let dead: Vec<String> = dead.iter().map(Route::to_string).collect();
         self.redis
-            .run(
-                "prune dead routes",
-                &self.shared.prune,
-                (place(user), &self.key(user)),
-                dead,
-            )
+            .run(&self.shared.prune, (place(user), &self.key(user)), dead)
             .await
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, PubSub};
 use redis::{
-    Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, Script, ServerErrorKind,
+    Client, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisResult, ServerErrorKind,
     ToRedisArgs,
 };
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::connection::RoutingError;
 use crate::observe::{Observer, Watched};
+use crate::operation::{Operation, When};
 use crate::settings::{Address, Way};
 
 /// An answer that takes longer is given up. A script may have run all the same, so every script is
@@ -112,36 +113,28 @@ impl Server {
         pipeline.query_async(&mut self.connection.clone()).await
     }
 
-    /// Runs one script in its turn.
+    /// Runs one script, on the connection and at the time that are its operation's.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
-        operation: &'static str,
-        script: &Script,
+        operation: &Operation,
         key: &str,
         args: impl ToRedisArgs,
     ) -> Result<T, RoutingError> {
-        let watched = Watched::new(&self.observer, operation, Instant::now());
-        let turn = tokio::time::timeout(TURN_WITHIN, self.scripts.acquire()).await;
-        let Ok(_turn) = turn else {
-            return watched.end(Err(RoutingError::Crowded { operation }));
+        let Operation { name, script, when } = operation;
+        let watched = Watched::new(&self.observer, name, Instant::now());
+        let (connection, _turn) = match when {
+            When::AtOnce => (&self.leases, None),
+            When::InTurn => {
+                let turn = tokio::time::timeout(TURN_WITHIN, self.scripts.acquire()).await;
+                let Ok(turn) = turn else {
+                    return watched.end(Err(RoutingError::Crowded { operation: name }));
+                };
+                (&self.connection, Some(turn))
+            }
         };
-        let script = invoke(&self.connection, script, key, args);
-        let answer = script.await;
-        watched.end(answer.map_err(|source| self.failed(operation, source)))
-    }
-
-    /// Runs one script of a lease: at once, whatever else waits.
-    pub(crate) async fn run_for_lease<T: FromRedisValue>(
-        &self,
-        operation: &'static str,
-        script: &Script,
-        key: &str,
-        args: impl ToRedisArgs,
-    ) -> Result<T, RoutingError> {
-        let watched = Watched::new(&self.observer, operation, Instant::now());
-        let script = invoke(&self.leases, script, key, args);
-        let answer = script.await;
-        watched.end(answer.map_err(|source| self.failed(operation, source)))
+        let mut call = script.key(key);
+        let answer = call.arg(args).invoke_async(&mut connection.clone()).await;
+        watched.end(answer.map_err(|source| self.failed(name, source)))
     }
 
     /// Waits until a pipeline may be sent, in the order of asking.
@@ -229,16 +222,6 @@ fn is_doubtful(error: &RedisError) -> bool {
         ),
         kind => kind == ErrorKind::Io || error.is_unrecoverable_error(),
     }
-}
-
-async fn invoke<T: FromRedisValue>(
-    connection: &ConnectionManager,
-    script: &Script,
-    key: &str,
-    args: impl ToRedisArgs,
-) -> RedisResult<T> {
-    let mut call = script.key(key);
-    call.arg(args).invoke_async(&mut connection.clone()).await
 }
 
 /// The right to send one pipeline, now.
