@@ -31,6 +31,8 @@ pub mod commands;
 pub mod custody;
 pub mod drain;
 mod entry;
+#[cfg(test)]
+mod fed;
 mod gateway;
 pub mod handover;
 pub mod healing;

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use super::super::keeping::{CAPACITY, Pace};
 use super::*;
 use crate::custody::Round;
+use crate::fed::{Feeder, fed, record};
 
 const BOUND: Bound = Bound {
     frames: 16,
@@ -23,17 +24,7 @@ const QUICK: Pace = Pace {
     full: Duration::from_millis(500),
 };
 
-struct Fed(mpsc::Receiver<Incoming>);
-
-impl ReadFeed for Fed {
-    fn try_recv(&mut self) -> Result<Option<Incoming>, FeedError> {
-        Ok(self.0.try_recv().ok())
-    }
-
-    async fn recv(&mut self) -> Result<Incoming, FeedError> {
-        self.0.recv().await.ok_or(FeedError::Removed)
-    }
-}
+const HOME: i32 = 1;
 
 fn untraced() -> Reads {
     Reads::new(&Tracer::off(), &Arc::from("chat-receive"))
@@ -43,25 +34,11 @@ fn user(n: i64) -> UserId {
     UserId::new(n).unwrap()
 }
 
-fn record(offset: i64, headers: &DeliveryHeaders) -> Incoming {
-    let headers = headers.encode().into_iter();
-    Incoming {
-        partition: 1,
-        offset,
-        key: None,
-        headers: headers
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-        payload: Some(Bytes::from_static(b"{}")),
-        timestamp_ms: 0,
-    }
-}
-
 /// Of room 1, with the offset as its seq.
 fn event(offset: i64, to: &[i64]) -> Incoming {
     let to = to.iter().map(|&n| user(n)).collect();
     let (room, seq) = (RoomId::new(1).unwrap(), Seq::new(offset).unwrap());
-    record(offset, &DeliveryHeaders::event(room, seq, to))
+    record(HOME, offset, &DeliveryHeaders::event(room, seq, to))
 }
 
 async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
@@ -74,7 +51,7 @@ type HandedOn = (Vec<Orphan>, oneshot::Sender<bool>);
 
 /// A reader, and all that is around it.
 struct Bench {
-    feed: mpsc::Sender<Incoming>,
+    feeder: Feeder,
     commits: mpsc::Receiver<(i64, oneshot::Sender<()>)>,
     orphans: mpsc::Receiver<HandedOn>,
     registry: Arc<Registry>,
@@ -85,14 +62,14 @@ struct Bench {
 
 impl Bench {
     fn new(capacity: Capacity) -> Self {
-        let (feed, records) = mpsc::channel(64);
+        let (feeder, feed) = fed();
         let (asked, commits) = mpsc::channel(16);
         let (handed, orphans) = mpsc::channel(16);
         let registry = Arc::new(Registry::default());
         let observed = Arc::new(Observed::new(&Metrics::new()));
         let stop = CancellationToken::new();
         let reader = Reader {
-            feed: Fed(records),
+            feed,
             commit: Box::new(move |next| {
                 let asked = asked.clone();
                 async move {
@@ -122,7 +99,7 @@ impl Bench {
             stop: stop.clone(),
         };
         Self {
-            feed,
+            feeder,
             commits,
             orphans,
             registry,
@@ -146,8 +123,8 @@ impl Bench {
         self.registry.ended(user(n), address, false);
     }
 
-    async fn feed(&self, record: Incoming) {
-        self.feed.send(record).await.unwrap();
+    fn feed(&self, record: Incoming) {
+        self.feeder.send(Ok(record)).unwrap();
     }
 
     /// Waits for the next commit, and lets it succeed.
@@ -207,13 +184,13 @@ async fn a_commit_under_way_holds_up_nobody() {
     let mut bench = Bench::new(CAPACITY);
     let mailbox = bench.enter(1, 1);
     let answer = DeliveryHeaders::answer(Address::from_u128(1));
-    bench.feed(record(7, &answer)).await;
+    bench.feed(record(HOME, 7, &answer));
     soon("first record", mailbox.ready()).await;
     assert_eq!(mailbox.take().unwrap().len(), 1);
     let (next, first) = soon("commit", bench.commits.recv()).await.unwrap();
     assert_eq!(next, 8);
     for offset in 8..20 {
-        bench.feed(record(offset, &answer)).await;
+        bench.feed(record(HOME, offset, &answer));
         soon("record while a commit is under way", mailbox.ready()).await;
         assert_eq!(mailbox.take().unwrap().len(), 1);
     }
@@ -233,13 +210,13 @@ async fn a_commit_under_way_holds_up_nobody() {
 async fn i8_trap_5_what_is_queued_is_not_committed() {
     let mut bench = Bench::new(CAPACITY);
     let mailbox = bench.enter(1, 1);
-    bench.feed(event(7, &[1])).await;
+    bench.feed(event(7, &[1]));
     let (seq, round) = live(&mailbox).await;
     assert_eq!(seq, 7);
     assert_eq!(bench.committed().await, 7, "only what was before it");
     bench.confirm(1, 1, round).await;
     bench.committed_at(8).await;
-    bench.feed(event(8, &[1])).await;
+    bench.feed(event(8, &[1]));
     let (_, later) = live(&mailbox).await;
     assert!(later > round);
     bench.confirm(1, 1, later).await;
@@ -255,7 +232,7 @@ async fn i8_trap_5_what_is_queued_is_not_committed() {
 async fn i8_trap_5_what_an_ended_session_held_is_handed_on() {
     let mut bench = Bench::new(CAPACITY);
     let (one, two) = (bench.enter(1, 1), bench.enter(2, 2));
-    bench.feed(event(7, &[1, 2])).await;
+    bench.feed(event(7, &[1, 2]));
     let (_, round) = live(&one).await;
     live(&two).await;
     bench.confirm(1, 1, round).await;
@@ -266,7 +243,7 @@ async fn i8_trap_5_what_an_ended_session_held_is_handed_on() {
     done.send(true).unwrap();
     bench.committed_at(8).await;
 
-    bench.feed(event(8, &[1])).await;
+    bench.feed(event(8, &[1]));
     live(&one).await;
     // The gateway stops: its sessions have ended.
     bench.end(1, 1);
@@ -284,8 +261,8 @@ async fn i8_trap_5_what_an_ended_session_held_is_handed_on() {
 async fn i8_who_is_not_here_is_handed_on() {
     let mut bench = Bench::new(CAPACITY);
     let signal = DeliveryHeaders::signal(RoomId::new(1).unwrap(), vec![user(3)]);
-    bench.feed(record(6, &signal)).await;
-    bench.feed(event(7, &[1, 2])).await;
+    bench.feed(record(HOME, 6, &signal));
+    bench.feed(event(7, &[1, 2]));
     let (orphans, done) = bench.orphaned().await;
     assert_eq!(orphans, [(1, 7), (2, 7)]);
     assert_eq!(bench.committed().await, 7);
@@ -297,9 +274,9 @@ async fn i8_who_is_not_here_is_handed_on() {
 #[tokio::test]
 async fn i8_what_was_not_handed_on_is_not_committed() {
     let mut bench = Bench::new(CAPACITY);
-    bench.feed(event(7, &[1])).await;
+    bench.feed(event(7, &[1]));
     let (_, _not_done) = bench.orphaned().await;
-    bench.feed(event(8, &[1])).await;
+    bench.feed(event(8, &[1]));
     bench.stop.cancel();
     assert_eq!(bench.committed().await, 7);
     soon("end", bench.reading).await.unwrap().unwrap();
@@ -309,13 +286,13 @@ async fn i8_what_was_not_handed_on_is_not_committed() {
 /// or leaves waits for it.
 #[tokio::test]
 async fn i9_few_records_of_many_recipients_are_taken_at_once() {
-    let (feed, records) = mpsc::channel(64);
+    let (feeder, feed) = fed();
     let observed = Arc::new(Observed::new(&Metrics::new()));
     let registry = Arc::new(Registry::default());
     let (ours, theirs) = (Arc::clone(&registry), Arc::clone(&observed));
     let mut keeping = Keeping::new(ours, theirs, BOUND, CAPACITY, QUICK.full);
     let mut reader = Reader {
-        feed: Fed(records),
+        feed,
         commit: Box::new(|_| std::future::ready(Ok(())).boxed()),
         hand_on: Box::new(|_| std::future::ready(true).boxed()),
         registry,
@@ -329,7 +306,7 @@ async fn i9_few_records_of_many_recipients_are_taken_at_once() {
     };
     let many: Vec<i64> = (1..=1_000).collect();
     for offset in 8..60 {
-        feed.try_send(event(offset, &many)).unwrap();
+        feeder.send(Ok(event(offset, &many))).unwrap();
     }
     reader.take(event(7, &many), &mut keeping);
     assert_eq!(observed.records.get(), 20);
@@ -345,7 +322,7 @@ async fn i9_at_the_bound_it_reads_no_more_and_closes_who_keeps_it_so() {
     let mut bench = Bench::new(small);
     let mailbox = bench.enter(1, 1);
     for offset in 7..10 {
-        bench.feed(event(offset, &[1])).await;
+        bench.feed(event(offset, &[1]));
     }
     let mut came = Vec::new();
     let ended = loop {

@@ -1,40 +1,16 @@
 //! Reading in place of an owner: what is read is handed on, and only then committed.
 
-use bytes::Bytes;
 use protocol::{Address, DeliveryHeaders, RoomId, Seq, UserId};
-use service::kafka::{FeedError, Incoming, ProduceError, ReadFeed};
+use service::kafka::{FeedError, Incoming, ProduceError};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::fed::{Fed, Feeder, fed, record};
 use crate::handover::played::{Log, Played, Sent, handover, route};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Fed(mpsc::UnboundedReceiver<Result<Incoming, FeedError>>);
-
-impl ReadFeed for Fed {
-    fn try_recv(&mut self) -> Result<Option<Incoming>, FeedError> {
-        self.0.try_recv().ok().transpose()
-    }
-
-    async fn recv(&mut self) -> Result<Incoming, FeedError> {
-        self.0.recv().await.unwrap_or(Err(FeedError::Removed))
-    }
-}
-
-fn record(offset: i64, headers: &DeliveryHeaders) -> Result<Incoming, FeedError> {
-    let headers = headers.encode().into_iter();
-    Ok(Incoming {
-        partition: 3,
-        offset,
-        key: None,
-        headers: headers
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-        payload: Some(Bytes::from_static(b"{}")),
-        timestamp_ms: 0,
-    })
-}
+const HOME: i32 = 3;
 
 fn event(seq: i64, to: &[i64]) -> DeliveryHeaders {
     let to = to.iter().map(|id| UserId::new(*id).unwrap()).collect();
@@ -44,7 +20,7 @@ fn event(seq: i64, to: &[i64]) -> DeliveryHeaders {
 /// A reader of home 3, whose lease has ended.
 struct Bench {
     handover: Arc<Handover<Played, Log>>,
-    feed: mpsc::UnboundedSender<Result<Incoming, FeedError>>,
+    feeder: Feeder,
     commits: mpsc::UnboundedReceiver<i64>,
     may_commit: watch::Sender<bool>,
     /// How often it was asked.
@@ -55,23 +31,18 @@ struct Bench {
 
 impl Bench {
     fn start(handover: Handover<Played, Log>) -> Self {
-        let (feed, records) = mpsc::unbounded_channel();
-        Self::over(handover, feed, records)
+        Self::over(handover, fed())
     }
 
     /// With what waits to be read from the beginning.
-    fn over(
-        handover: Handover<Played, Log>,
-        feed: mpsc::UnboundedSender<Result<Incoming, FeedError>>,
-        records: mpsc::UnboundedReceiver<Result<Incoming, FeedError>>,
-    ) -> Self {
+    fn over(handover: Handover<Played, Log>, (feeder, feed): (Feeder, Fed)) -> Self {
         let handover = Arc::new(handover);
         let (committed, commits) = mpsc::unbounded_channel();
         let (may_commit, may) = watch::channel(true);
         let (asking, asked) = watch::channel(0);
         let stop = CancellationToken::new();
         let reader = Reader {
-            feed: Fed(records),
+            feed,
             commit: Box::new(move |next| {
                 committed.send(next).unwrap();
                 std::future::ready(Ok(())).boxed()
@@ -87,7 +58,7 @@ impl Bench {
         };
         Self {
             handover,
-            feed,
+            feeder,
             commits,
             may_commit,
             asked,
@@ -97,7 +68,7 @@ impl Bench {
     }
 
     fn put(&self, offset: i64, headers: &DeliveryHeaders) {
-        self.feed.send(record(offset, headers)).unwrap();
+        self.feeder.send(Ok(record(HOME, offset, headers))).unwrap();
     }
 
     /// The next commit.
@@ -138,9 +109,9 @@ async fn i8_trap_5_nothing_is_committed_before_it_is_handed_on() {
     );
     let garbage = Incoming {
         headers: Vec::new(),
-        ..record(43, &event(6, &[1])).unwrap()
+        ..record(HOME, 43, &event(6, &[1]))
     };
-    bench.feed.send(Ok(garbage)).unwrap();
+    bench.feeder.send(Ok(garbage)).unwrap();
     bench.put(44, &event(6, &[2]));
     bench.handover.failures(1).await;
     assert!(bench.commits.try_recv().is_err(), "not acknowledged yet");
@@ -196,9 +167,9 @@ async fn an_end_of_the_feed_is_told() {
     let bench = Bench::start(handover());
     bench.put(8, &event(5, &[1]));
     let passing = FeedError::Other("passing".to_owned());
-    bench.feed.send(Err(passing)).unwrap();
+    bench.feeder.send(Err(passing)).unwrap();
     bench.put(9, &event(6, &[1]));
-    bench.feed.send(Err(FeedError::OutOfRange)).unwrap();
+    bench.feeder.send(Err(FeedError::OutOfRange)).unwrap();
     let ended = ended(bench.task).await.unwrap_err();
     assert_eq!(ended.to_string(), FeedError::OutOfRange.to_string());
     assert_eq!(bench.handover.sent(), [Sent::Push(1, 5), Sent::Push(1, 6)]);
@@ -213,12 +184,12 @@ async fn i9_recipients_are_bounded() {
         *handover.publisher.refusals.lock().unwrap() =
             vec![(false, ProduceError::TimedOut); 30_000];
         let many: Vec<i64> = (1..=recipients).collect();
-        let (feed, records) = mpsc::unbounded_channel();
+        let (feeder, feed) = fed();
         for offset in 0..3 {
-            feed.send(record(offset, &event(offset + 1, &many)))
-                .unwrap();
+            let record = record(HOME, offset, &event(offset + 1, &many));
+            feeder.send(Ok(record)).unwrap();
         }
-        let mut bench = Bench::over(handover, feed, records);
+        let mut bench = Bench::over(handover, (feeder, feed));
         bench.handover.failures(1).await;
         assert_eq!(bench.handover.observed.steward_records.get(), read);
         bench.handover.publisher.refusals.lock().unwrap().clear();
