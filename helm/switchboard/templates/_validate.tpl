@@ -173,6 +173,13 @@
 {{- $wrong = append $wrong (printf "networkPolicy.egress.push.ports must have %d, the port of push.webhook.url" $port) -}}
 {{- end -}}
 {{- end -}}
+{{- if and $v.networkPolicy.enabled $v.push.enabled $v.push.fcm.existingSecret.name (not (include "switchboard.setting" (list . "push" "fcm_url" ""))) -}}
+{{- $open := false -}}
+{{- range $v.networkPolicy.egress.push.ports -}}{{- if eq (int .) 443 -}}{{- $open = true -}}{{- end -}}{{- end -}}
+{{- if not $open -}}
+{{- $wrong = append $wrong "networkPolicy.egress.push.ports must have 443, the port of FCM" -}}
+{{- end -}}
+{{- end -}}
 {{- if and $dev (eq $v.setup.mode "hook") -}}
 {{- $wrong = append $wrong "setup.mode must be init with dev.enabled: a hook would run before its servers are there" -}}
 {{- end -}}
@@ -208,6 +215,18 @@
 {{- range $name, $_ := $v.metrics.prometheusRule.thresholds -}}
 {{- if not (hasKey $alerts.thresholds $name) -}}
 {{- $wrong = append $wrong (printf "metrics.prometheusRule.thresholds: there is no %s, only %s" $name (keys $alerts.thresholds | sortAlpha | join ", ")) -}}
+{{- end -}}
+{{- end -}}
+
+{{- with $v.metrics.serviceMonitor -}}
+{{- if .enabled -}}
+{{- $every := include "switchboard.seconds" .interval | int -}}
+{{- if gt (include "switchboard.seconds" .scrapeTimeout | int) $every -}}
+{{- $wrong = append $wrong "metrics.serviceMonitor.scrapeTimeout must not be above interval: the operator would pass the ServiceMonitor over" -}}
+{{- end -}}
+{{- if and $v.metrics.prometheusRule.enabled (gt $every 60) -}}
+{{- $wrong = append $wrong "metrics.serviceMonitor.interval must not be above 1m with metrics.prometheusRule: alerts look back two minutes" -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
