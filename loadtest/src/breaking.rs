@@ -74,7 +74,7 @@ impl Scene {
             ensure!(
                 fault.is_possible(self.redis),
                 "{} can't be had with --redis {}",
-                fault.name(),
+                typed(fault),
                 typed(&self.redis)
             );
         }
@@ -202,7 +202,7 @@ async fn all(args: &BreakArgs, course: &Course, ground: &Ground) -> BreakReport 
     }
     let faults = args.faults();
     for (number, fault) in (1..).zip(&faults) {
-        let name = fault.name();
+        let name = typed(fault);
         bar.set_prefix(format!("{number}/{} {name}", faults.len()));
         match round(course, *fault, ground, &bar).await {
             Ok((row, story)) => {

@@ -18,11 +18,14 @@ mod trial;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, ensure};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde::Serialize;
 
-use crate::breaking::{BreakReport, Course, Rounds, bar, ride, say, warm_up};
+use crate::{
+    breaking::{BreakReport, Course, Rounds, bar, ride, say, warm_up},
+    typed::typed,
+};
 
 use site::{Image, Site};
 use stroke::Stroke;
@@ -98,7 +101,7 @@ impl KubernetesArgs {
 
     fn trials(&self) -> Vec<Trial> {
         if self.only.is_empty() {
-            Trial::all().to_vec()
+            Trial::value_variants().to_vec()
         } else {
             self.only.clone()
         }
@@ -230,7 +233,7 @@ async fn all(args: &KubernetesArgs, site: &Site, bar: &ProgressBar, report: &mut
         bar.set_prefix("warming up");
         warm_up(&course, args.rounds.warm_up, urls.clone()).await?;
         for (number, trial) in (1..).zip(&trials) {
-            step = trial.name();
+            step = typed(trial);
             bar.set_prefix(format!("{number}/{} {step}", trials.len()));
             bar.set_message("connecting");
             let scenario = course.scenario(urls.clone()).await?;
@@ -299,7 +302,7 @@ mod tests {
     #[test]
     fn takes_the_flags() {
         let args = parse("kubernetes --image switchboard:1 --next-tag 2");
-        assert_eq!(args.trials().len(), Trial::all().len());
+        assert_eq!(args.trials().len(), Trial::value_variants().len());
         args.check().unwrap();
         let args = parse("kubernetes --image switchboard:1 --only install,was-scaled");
         assert_eq!(args.trials(), [Trial::Install, Trial::WasScaled]);

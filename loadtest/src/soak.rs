@@ -12,6 +12,7 @@ use crate::{
     breaking::{Course, Fault, Row, Scene, bar, round, say, table, warm_up},
     own_cluster::{self, Ground},
     processes::mib,
+    typed::typed,
 };
 
 /// How long a round's load lasts at least; connecting and waiting for the last ones come on top.
@@ -216,7 +217,7 @@ async fn rounds(args: &SoakArgs, course: &Course, ground: &Ground) -> SoakReport
     let mut faults = Choice::new(seed, args.faults());
     while start.elapsed() < lasting {
         let fault = faults.next();
-        let name = fault.name();
+        let name = typed(&fault);
         let minute = start.elapsed().as_secs_f64() / 60.0;
         bar.set_prefix(format!("{minute:.1}/{:.1} min, {name}", args.minutes));
         match round(course, fault, ground, &bar).await {
@@ -292,7 +293,7 @@ impl Memories {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{Parser, ValueEnum};
 
     use super::*;
 
@@ -326,12 +327,12 @@ mod tests {
     #[test]
     fn the_same_seed_chooses_the_same_faults() {
         let chosen = |seed| {
-            let mut choice = Choice::new(seed, Fault::all().to_vec());
+            let mut choice = Choice::new(seed, Fault::value_variants().to_vec());
             (0..60).map(|_| choice.next()).collect::<Vec<_>>()
         };
         assert_eq!(chosen(1), chosen(1));
         assert_ne!(chosen(1), chosen(2));
-        let kinds = Fault::all()
+        let kinds = Fault::value_variants()
             .iter()
             .filter(|fault| chosen(1).contains(fault));
         assert!(kinds.count() > 12, "an hour tries most of them");

@@ -5,8 +5,6 @@ use std::time::Duration;
 use clap::ValueEnum;
 use stack::RedisKind;
 
-use crate::typed::typed;
-
 /// A fault: its name on the command line is that of the variant, in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Fault {
@@ -102,18 +100,6 @@ pub(super) enum Whom {
 }
 
 impl Fault {
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> String {
-        typed(&self)
-    }
-
-    /// All, in their order.
-    #[must_use]
-    pub fn all() -> &'static [Self] {
-        Self::value_variants()
-    }
-
     pub(super) const fn way(self) -> Way {
         match self {
             Self::WasKill
@@ -174,7 +160,7 @@ impl Fault {
 
     /// Those that are tried if nothing else is said: all, and of a cluster and with sentinels those that are about Redis.
     pub(crate) fn usual(redis: RedisKind) -> Vec<Self> {
-        let usual = Self::all().iter().copied().filter(|fault| {
+        let usual = Self::value_variants().iter().copied().filter(|fault| {
             let of_redis = matches!(fault.whom(), Whom::Redis | Whom::RedisNode)
                 || matches!(fault.way(), Way::Flush | Way::Route);
             fault.is_possible(redis) && (redis == RedisKind::One || of_redis)
@@ -230,16 +216,14 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::typed::typed;
 
     #[test]
     fn names_are_what_one_types() {
-        let names: Vec<_> = Fault::all().iter().map(|fault| fault.name()).collect();
+        let names: Vec<_> = Fault::value_variants().iter().map(typed).collect();
         assert_eq!(names.len(), 24);
         assert_eq!(names[0], "was-kill");
         assert_eq!(names[23], "rolling-restart");
-        for (name, fault) in names.iter().zip(Fault::all()) {
-            assert_eq!(Fault::from_str(name, false).as_ref(), Ok(fault));
-        }
     }
 
     #[test]
@@ -266,7 +250,7 @@ mod tests {
 
     #[test]
     fn who_is_stopped_or_killed_is_somebody() {
-        for fault in Fault::all() {
+        for fault in Fault::value_variants() {
             let of_somebody = matches!(fault.way(), Way::Kill | Way::Term | Way::Pause | Way::Cut);
             assert_eq!(of_somebody, fault.whom() != Whom::Nobody, "{fault:?}");
             // A pause of no length would be no fault.

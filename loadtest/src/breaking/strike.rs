@@ -14,7 +14,7 @@ use super::{
     round::Blow,
     slow::Slow,
 };
-use crate::{own_cluster::LANES, processes::System, scenario::Scenario};
+use crate::{own_cluster::LANES, processes::System, scenario::Scenario, typed::typed};
 
 /// Routes of users are spread over so many shards: `route:{rN}:user`, N = user mod 256, as `RouteTable::key` in
 /// routing/src/routes.rs has it; not a dependency, so the fault fails loudly when that changes.
@@ -167,7 +167,7 @@ impl<'a> Harm<'a> {
 
 impl Blow for Harm<'_> {
     fn name(&self) -> String {
-        self.fault.name()
+        typed(&self.fault)
     }
 
     fn patience(&self) -> Duration {

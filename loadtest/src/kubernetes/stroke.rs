@@ -13,7 +13,7 @@ use super::{
     site::{CLASSIFIERS, GATEWAYS, Site},
     trial::Trial,
 };
-use crate::{breaking::Blow, own_cluster::LANES, scenario::Scenario};
+use crate::{breaking::Blow, own_cluster::LANES, scenario::Scenario, typed::typed};
 
 /// What the programs are run as, beside the servers.
 const PROGRAMS: [Option<&str>; 3] = [Some("was"), Some("classifier"), Some("push")];
@@ -293,7 +293,7 @@ impl<'a> Stroke<'a> {
 
 impl Blow for Stroke<'_> {
     fn name(&self) -> String {
-        self.trial.name()
+        typed(&self.trial)
     }
 
     fn patience(&self) -> Duration {
