@@ -86,6 +86,13 @@ pub struct Identity {
     pub turn: Arc<Mutex<()>>,
 }
 
+impl Identity {
+    /// Where its route stands, and the route.
+    pub fn entry(&self) -> (UserId, &str, &Route) {
+        (self.user, &self.device, &self.route)
+    }
+}
+
 /// How fast a user may say hello, with all devices: each costs a route and a catch-up. Who comes back
 /// again and again as the protocol has it is far below.
 pub(crate) const HELLOS: Rate = Rate {

@@ -60,20 +60,15 @@ impl Routes {
     /// elsewhere, may have been the one that had the device.
     pub async fn write(&self, identity: &Identity) -> Written {
         let _turn = identity.turn.lock().await;
-        let Identity {
-            user,
-            device,
-            route,
-            ..
-        } = identity;
+        let (user, device, route) = identity.entry();
         if !self.registry.has(route.session) {
             return Written::Failed;
         }
-        let mut written = self.table.write(*user, device, route).await;
+        let mut written = self.table.write(user, device, route).await;
         if let Err(RoutingError::Full) = written {
-            written = match self.clear(*user, route).await {
+            written = match self.clear(user, route).await {
                 Ok(0) => Err(RoutingError::Full),
-                Ok(_) => self.table.write(*user, device, route).await,
+                Ok(_) => self.table.write(user, device, route).await,
                 Err(error) => Err(error),
             };
         }
@@ -111,17 +106,12 @@ impl Routes {
     /// Undoes the write of a session that had gone by then: what it replaced stands again, unless
     /// another session has taken the device.
     async fn take_back(&self, identity: &Identity, older: Option<&Route>) {
-        let Identity {
-            user,
-            device,
-            route,
-            ..
-        } = identity;
-        if let Err(error) = self.table.remove(*user, device, route).await {
+        let (user, device, route) = identity.entry();
+        if let Err(error) = self.table.remove(user, device, route).await {
             self.failed(&error);
         }
         if let Some(older) = older
-            && let Err(error) = self.table.restore(*user, device, older, None).await
+            && let Err(error) = self.table.restore(user, device, older, None).await
         {
             self.failed(&error);
         }
@@ -131,18 +121,13 @@ impl Routes {
     /// another living session of the device: then this one is closed.
     pub async fn restore(&self, identity: &Identity, why: Writing) -> Written {
         let _turn = identity.turn.lock().await;
-        let Identity {
-            user,
-            device,
-            route,
-            ..
-        } = identity;
+        let (user, device, route) = identity.entry();
         if !self.registry.has(route.session) {
             return Written::Failed;
         }
         let mut dead = None;
         for _ in 0..JUDGED {
-            let restored = self.table.restore(*user, device, route, dead.as_ref());
+            let restored = self.table.restore(user, device, route, dead.as_ref());
             match restored.await {
                 Ok(Restored::Present) => return Written::Stands,
                 Ok(Restored::Written) => {
@@ -195,14 +180,9 @@ impl Routes {
     /// left the registry: the write under way is waited for, later ones do nothing.
     pub async fn remove(&self, identity: &Identity) {
         let _turn = identity.turn.lock().await;
-        let Identity {
-            user,
-            device,
-            route,
-            ..
-        } = identity;
+        let (user, device, route) = identity.entry();
         let (begun, mut pause) = (Instant::now(), REMOVE_AGAIN);
-        while let Err(error) = self.table.remove(*user, device, route).await {
+        while let Err(error) = self.table.remove(user, device, route).await {
             self.failed(&error);
             if begun.elapsed() + pause > REMOVE_WITHIN {
                 return;
