@@ -78,11 +78,8 @@ pub(super) async fn role(
     key: CommandKey,
     Body(NewRole { role }): Body<NewRole>,
 ) -> Result<Json<Done>, Problem> {
-    gateway.allow_request(caller)?;
-    gateway
-        .carry_out(caller, room, key, CommandKind::Role { user, role })
-        .await
-        .map(Json)
+    let kind = CommandKind::Role { user, role };
+    gateway.change(caller, room, key, kind).await
 }
 
 /// Removes a member; oneself: leaves.
@@ -97,9 +94,6 @@ pub(super) async fn remove(
     OfRoom(room, user): OfRoom,
     key: CommandKey,
 ) -> Result<Json<Done>, Problem> {
-    gateway.allow_request(caller)?;
-    gateway
-        .carry_out(caller, room, key, CommandKind::Remove { user })
-        .await
-        .map(Json)
+    let kind = CommandKind::Remove { user };
+    gateway.change(caller, room, key, kind).await
 }

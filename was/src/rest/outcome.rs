@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use axum::Json;
 use protocol::{
     Address, Command, CommandKind, Origin, RejectCode, RoomId, Seq, ServerFrame, UserId, VERSION,
 };
@@ -26,6 +27,18 @@ pub(super) struct Done {
 }
 
 impl Gateway {
+    /// As [`Gateway::carry_out`], for what counts as one request and is answered with its outcome.
+    pub(super) async fn change(
+        &self,
+        sender: UserId,
+        room: RoomId,
+        key: CommandKey,
+        kind: CommandKind,
+    ) -> Result<Json<Done>, Problem> {
+        self.allow_request(sender)?;
+        self.carry_out(sender, room, key, kind).await.map(Json)
+    }
+
     /// Produces a command and waits for its outcome; what did not come in time is looked up.
     pub(super) async fn carry_out(
         &self,

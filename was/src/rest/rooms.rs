@@ -269,11 +269,8 @@ pub(super) async fn rename(
     key: CommandKey,
     Body(Renamed { name }): Body<Renamed>,
 ) -> Result<Json<Done>, Problem> {
-    gateway.allow_request(caller)?;
-    gateway
-        .carry_out(caller, room, key, CommandKind::Rename { name })
-        .await
-        .map(Json)
+    let kind = CommandKind::Rename { name };
+    gateway.change(caller, room, key, kind).await
 }
 
 /// Deletes a group for everyone.
@@ -287,9 +284,6 @@ pub(super) async fn delete(
     InRoom(room): InRoom,
     key: CommandKey,
 ) -> Result<Json<Done>, Problem> {
-    gateway.allow_request(caller)?;
-    gateway
-        .carry_out(caller, room, key, CommandKind::DeleteRoom)
-        .await
-        .map(Json)
+    let kind = CommandKind::DeleteRoom;
+    gateway.change(caller, room, key, kind).await
 }
