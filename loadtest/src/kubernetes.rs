@@ -170,7 +170,7 @@ impl std::fmt::Display for KubernetesReport {
 /// Installs it, tries it, and removes it.
 ///
 /// # Errors
-/// When the arguments make no sense, or it can't be installed or removed. A bad verdict is none: see
+/// When the arguments make no sense, or it can't be installed. A bad verdict is none, nor that it can't be removed: see
 /// [`KubernetesReport::is_good`].
 pub async fn kubernetes(args: &KubernetesArgs) -> anyhow::Result<KubernetesReport> {
     args.check()?;
@@ -192,7 +192,12 @@ pub async fn kubernetes(args: &KubernetesArgs) -> anyhow::Result<KubernetesRepor
     if args.keep || args.reuse {
         return Ok(report);
     }
-    site.remove(made_namespace).await?;
+    // What was seen before stands.
+    if let Err(error) = site.remove(made_namespace).await {
+        report
+            .broken
+            .push(format!("it can't be removed: {error:#}"));
+    }
     Ok(report)
 }
 
@@ -260,6 +265,8 @@ async fn all(args: &KubernetesArgs, site: &Site, bar: &ProgressBar, report: &mut
 /// Every process is what the chart says: no root, nothing to write, no capabilities.
 async fn harden(site: &Site, report: &mut KubernetesReport) -> anyhow::Result<()> {
     let pods = site.pods().await?;
+    ensure!(!pods.is_empty(), "no pods");
+    let mut broken = Vec::new();
     for pod in &pods {
         let text = site
             .tools
@@ -267,13 +274,15 @@ async fn harden(site: &Site, report: &mut KubernetesReport) -> anyhow::Result<()
             .await?;
         let mistakes = hardened::mistakes(&text);
         let named = |words: String| format!("{}: {words}", pod.name);
-        report.broken.extend(mistakes.into_iter().map(named));
+        broken.extend(mistakes.into_iter().map(named));
     }
-    ensure!(!pods.is_empty(), "no pods");
-    report.kept.push(format!(
-        "asked in each of {} pods: no root, root file system read only, no capabilities, no way to gain any, seccomp",
-        pods.len()
-    ));
+    if broken.is_empty() {
+        report.kept.push(format!(
+            "asked in each of {} pods: no root, root file system read only, no capabilities, no way to gain any, seccomp",
+            pods.len()
+        ));
+    }
+    report.broken.append(&mut broken);
     Ok(())
 }
 

@@ -24,6 +24,17 @@ pub(super) fn owned(text: &str, what: &str) -> anyhow::Result<Owned> {
     Ok(owned)
 }
 
+/// Whether so many hold one each, and nobody else holds any.
+pub(super) fn one_each(owned: &Owned, count: usize) -> bool {
+    owned.len() == count && owned.values().all(|has| has.len() == 1)
+}
+
+/// Whether so many hold all of them together.
+pub(super) fn hold_all(owned: &Owned, count: usize, all: i32) -> bool {
+    let held: usize = owned.values().map(Vec::len).sum();
+    owned.len() == count && i32::try_from(held) == Ok(all)
+}
+
 /// Who was there before and is there now, and holds something else: in words.
 pub(super) fn moved(before: &Owned, now: &Owned) -> Vec<String> {
     let changed = |(name, had): (&String, &Vec<i64>)| {
@@ -67,6 +78,16 @@ mod tests {
         assert_eq!(shares(&owned), "was-0 1, was-2 1");
         assert!(super::owned("{}", "home").is_err());
         assert!(super::owned("[{}]", "home").is_err());
+    }
+
+    /// One that is on its way from one to another is nobody's: they do not hold all yet.
+    #[test]
+    fn they_hold_all_once_none_is_on_its_way() {
+        let mut homes = owned(HOMES, "home").unwrap();
+        assert!(one_each(&homes, 2) && !one_each(&homes, 3));
+        assert!(hold_all(&homes, 2, 2) && !hold_all(&homes, 2, 3) && !hold_all(&homes, 1, 2));
+        homes.insert("was-0".to_owned(), vec![1, 2]);
+        assert!(!one_each(&homes, 2) && hold_all(&homes, 2, 3));
     }
 
     #[test]

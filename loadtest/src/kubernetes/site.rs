@@ -208,8 +208,12 @@ impl Site {
         self.tools.kubectl(&args).await.map(drop)
     }
 
-    /// Who owns which `home` or `lane`, once so many do; at the deadline as it is then.
-    pub(super) async fn owned(&self, what: &str, by: usize) -> anyhow::Result<Owned> {
+    /// Who owns which `home` or `lane`, once that is good; at the deadline as it is then.
+    pub(super) async fn owned(
+        &self,
+        what: &str,
+        good: impl Fn(&Owned) -> bool,
+    ) -> anyhow::Result<Owned> {
         let deadline = Instant::now() + OWNED_WITHIN;
         loop {
             let pods = self.pods().await?;
@@ -220,7 +224,7 @@ impl Site {
             let program = ["classifier", &list, "--json"];
             let text = self.tools.exec(pod, "classifier", &program).await?;
             let owned = owners::owned(&text, what)?;
-            if owned.len() == by || Instant::now() > deadline {
+            if good(&owned) || Instant::now() > deadline {
                 return Ok(owned);
             }
             sleep(LOOK).await;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     killer::Killer,
-    owners,
+    owners::{self, Owned},
     pods::{self, Pod},
     site::{CLASSIFIERS, GATEWAYS, Site},
     trial::Trial,
@@ -141,7 +141,7 @@ impl<'a> Stroke<'a> {
         let tag = self.next.context("no other tag of the image")?;
         let set = format!("image.tag={tag}");
         self.site.upgrade(&[&set], true).await?;
-        let ours = ["was", "classifier"];
+        let ours = ["was", "classifier", "push"];
         let pods = self.all_new(&ours).await?;
         let end = format!(":{tag}");
         for pod in pods
@@ -171,39 +171,40 @@ impl<'a> Stroke<'a> {
 
     /// Each gateway that is there before and after a step keeps its home (I7).
     async fn scale_gateways(&mut self) -> anyhow::Result<()> {
-        let first = self.site.owned("home", GATEWAYS).await?;
-        let mut seen = vec![owners::places(&first)];
-        let mut last = first.clone();
-        for count in [5, 2, GATEWAYS] {
+        let mut seen: Vec<Owned> = Vec::new();
+        // So many there are already: what each has at the beginning.
+        for count in [GATEWAYS, 5, 2, GATEWAYS] {
             self.scale("was", count).await?;
-            let now = self.site.owned("home", count).await?;
-            seen.push(owners::places(&now));
-            if now.len() != count || now.values().any(|homes| homes.len() != 1) {
+            let good = |owned: &Owned| owners::one_each(owned, count);
+            let now = self.site.owned("home", good).await?;
+            if !good(&now) {
                 let places = owners::places(&now);
                 let words = format!("{count} gateways, and not a home for each: {places}");
                 self.broken.push(words);
             }
-            self.broken.extend(owners::moved(&last, &now));
-            last = now;
+            // With the first as well as the last: who was away has what it had.
+            for before in seen.first().into_iter().chain(seen.last()) {
+                self.broken.extend(owners::moved(before, &now));
+            }
+            seen.push(now);
         }
-        // Who was away has what it had.
-        self.broken.extend(owners::moved(&first, &last));
+        let seen: Vec<_> = seen.iter().map(owners::places).collect();
         self.remarks.push(format!("homes: {}", seen.join(" → ")));
         Ok(())
     }
 
     async fn scale_classifiers(&mut self) -> anyhow::Result<()> {
-        let first = self.site.owned("lane", CLASSIFIERS).await?;
-        let mut seen = vec![owners::shares(&first)];
-        for count in [3, 1, CLASSIFIERS] {
+        let mut seen = Vec::new();
+        // So many there are already: what each has at the beginning.
+        for count in [CLASSIFIERS, 3, 1, CLASSIFIERS] {
             self.scale("classifier", count).await?;
-            let now = self.site.owned("lane", count).await?;
-            let lanes: usize = now.values().map(Vec::len).sum();
-            seen.push(owners::shares(&now));
-            if now.len() != count || i32::try_from(lanes) != Ok(LANES) {
+            let good = |owned: &Owned| owners::hold_all(owned, count, LANES);
+            let now = self.site.owned("lane", good).await?;
+            if !good(&now) {
                 let words = format!("{count} classifiers own {}", owners::shares(&now));
                 self.broken.push(words);
             }
+            seen.push(owners::shares(&now));
         }
         self.remarks.push(format!("lanes: {}", seen.join(" → ")));
         Ok(())
@@ -269,7 +270,8 @@ impl<'a> Stroke<'a> {
             self.broken.push(words);
         }
         let more = |pods: &[Pod]| (GATEWAYS + 1..=5).any(|count| pods::stand(pods, "was", count));
-        let pods = self.site.until("more gateways", more).await?;
+        let what = "more gateways (the autoscaler needs metrics-server)";
+        let pods = self.site.until(what, more).await?;
         let took = begin.elapsed();
         self.remarks.push(self.why_scaled(&pods, took).await?);
         let off = ["was.autoscaling.enabled=false", "was.replicas=3"];

@@ -75,7 +75,9 @@ pub(super) async fn shell(line: &str, env: &[(&str, &str)]) -> anyhow::Result<()
     command.args(["-c", &format!("{{ {line}\n}} >&2")]);
     command.envs(env.iter().copied());
     let status = command.stdin(Stdio::null()).kill_on_drop(true).status();
-    let status = timeout(LONGEST, status).await??;
+    let status = timeout(LONGEST, status)
+        .await
+        .with_context(|| format!("`{line}` took more than {LONGEST:?}"))??;
     ensure!(status.success(), "`{line}` ended with {status}");
     Ok(())
 }
@@ -93,7 +95,9 @@ async fn run(program: &str, args: &[&str], text: &str) -> anyhow::Result<String>
         // A program that does not read it says by its status what it thinks of that.
         _ = stdin.write_all(text.as_bytes()).await;
     }
-    let output = timeout(LONGEST, child.wait_with_output()).await??;
+    let output = timeout(LONGEST, child.wait_with_output())
+        .await
+        .with_context(|| format!("{program} {} took more than {LONGEST:?}", args.join(" ")))??;
     ensure!(
         output.status.success(),
         "{program} {}: {}, {}",
