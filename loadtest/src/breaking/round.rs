@@ -133,10 +133,12 @@ pub(crate) async fn ride(
             .max(course.at_least.saturating_sub(begin.elapsed())),
     )
     .await;
+    ensure!(!load.is_finished(), "the load ended by itself");
     drop(load);
 
     let verdict = scenario.settle(blow.patience()).await;
     drop(progress);
+    ensure!(verdict.issued > 0, "nothing was sent: nothing to judge");
     let deliveries = gauge.trace.take();
     let moments = Moments {
         steady_us,
@@ -156,6 +158,12 @@ pub(crate) async fn ride(
         ..Row::default()
     };
     row.judge(verdict);
+    if gauge.refused() > 0 {
+        let refused = gauge.refused();
+        row.remarks.push(format!(
+            "{refused} more were due and not sent: their senders' outboxes were full"
+        ));
+    }
     row.time(&times::times(&deliveries, moments, &affected));
     let story = Story {
         name: row.name.clone(),

@@ -27,6 +27,8 @@ const ENDING: Duration = Duration::from_secs(20);
 const TEAR_EVERY: Duration = Duration::from_millis(250);
 /// Appends of which a classifier does not know what became.
 const UNKNOWN: &str = "classifier_append_failures_total{kind=\"unknown\"}";
+/// How often it is looked whether what must come has come.
+const LOOK: Duration = Duration::from_millis(100);
 /// What was on its way when the second broker died may still be told.
 const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
@@ -133,6 +135,38 @@ impl<'a> Harm<'a> {
         tear(0);
     }
 
+    /// How many records have come into `chat-dlq`, once it is all of the poison (I11).
+    async fn all_buried(&self) -> anyhow::Result<i64> {
+        let (deadline, poison) = (Instant::now() + self.fault.patience(), self.poison);
+        loop {
+            let buried = self.system.space.buried().await? - self.buried_before;
+            if buried >= poison {
+                return Ok(buried);
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "only {buried} of {poison} poison records are in chat-dlq"
+            );
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the sentinels have another primary: before that the one that was killed would be it again.
+    async fn taken_over(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + self.fault.patience();
+        loop {
+            let now = self.system.stack.redis_servers().primary().await;
+            if now.is_ok_and(|now| now.name() != self.primary.name()) {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "the sentinels have made no other server the primary"
+            );
+            sleep(LOOK).await;
+        }
+    }
+
     async fn ended(&mut self, server: &Server) -> anyhow::Result<()> {
         let status = server.exited(ENDING).await?;
         if !status.success() {
@@ -146,14 +180,15 @@ impl<'a> Harm<'a> {
     /// Once all has settled: what became of the poison.
     pub(super) async fn look_back(&mut self) -> anyhow::Result<()> {
         if self.poison > 0 {
-            let buried = self.system.space.buried().await? - self.buried_before;
             let poison = self.poison;
+            let buried = self.all_buried().await?;
             self.remarks.push(format!(
                 "{buried} of {poison} poison records are in chat-dlq"
             ));
         }
         if self.fault.way() == Way::Tear {
             let torn = torn(self.system.stack.cables()) - self.torn_before;
+            ensure!(torn > 0, "no connection to Postgres was reset");
             let unknown = self.system.cluster.classifier(0).counted(UNKNOWN).await?;
             let unknown = unknown - self.unknown_before;
             self.remarks.push(format!(
@@ -224,7 +259,12 @@ impl Blow for Harm<'_> {
         self.last().await;
         let targets = self.targets();
         match self.fault.way() {
-            Way::Kill => start(&targets).await?,
+            Way::Kill => {
+                if self.fault == Fault::RedisFailover {
+                    self.taken_over().await?;
+                }
+                start(&targets).await?;
+            }
             Way::Term => {
                 for one in &targets {
                     self.ended(one).await?;
