@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::order::Order;
 use crate::{
+    Failings,
     breaking::{Course, Slow, forget_route, load},
     own_cluster::{self, Ground, LANES},
     processes::System,
@@ -35,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// kill NAME, pause NAME (a gateway `was-1`, `classifier-1`, `push-1`, or `kafka-1`, `postgres`, `redis`), resume NAME,
 /// start NAME (until it is ready), flush (Redis), forget (the routes of all users), poison (records that nobody can read),
 /// flood (sockets that nobody reads), calm, vanish (users, for good), settle (the load
-/// ends; nothing may be lost, doubled or out of order), load (once more), keep
+/// ends; nothing may be lost, doubled, out of order or left open), load (once more), keep
 /// (all logs, in a folder that stderr names).
 #[derive(Debug, Clone, Args)]
 pub struct HoldArgs {
@@ -196,9 +197,11 @@ impl Held<'_> {
     }
 
     async fn settle(&mut self) -> anyhow::Result<()> {
-        ensure!(self.load.take().is_some(), "it is settled already");
+        let load = self.load.take().context("it is settled already")?;
+        ensure!(!load.is_finished(), "the load ended by itself");
+        drop(load);
         let verdict = self.scenario.settle(PATIENCE).await;
-        if !verdict.is_good() {
+        if !Failings::from(&verdict).is_empty() {
             bail!("{}", self.scenario.explain(&verdict));
         }
         Ok(())
