@@ -2,6 +2,7 @@
 
 use std::{fmt::Display, path::Path, process::ExitCode};
 
+use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use loadtest::{
     BenchArgs, BreakArgs, ChatArgs, HoldArgs, IdleArgs, KubernetesArgs, RunArgs, SoakArgs,
@@ -80,10 +81,8 @@ async fn work(task: Task) -> anyhow::Result<bool> {
         }
         Task::Break(args) => {
             let report = loadtest::break_it(&args).await?;
-            if let Some(file) = &args.rounds.html {
-                std::fs::write(file, report.page())?;
-            }
             tell(args.rounds.json.as_deref(), &report, &report.rows)?;
+            picture(args.rounds.html.as_deref(), || report.page())?;
             Ok(report.is_good())
         }
         Task::Storm(args) => {
@@ -99,10 +98,8 @@ async fn work(task: Task) -> anyhow::Result<bool> {
         Task::Hold(args) => loadtest::hold(&args).await.map(|()| true),
         Task::Kubernetes(args) => {
             let report = loadtest::kubernetes(&args).await?;
-            if let Some(file) = &args.rounds.html {
-                std::fs::write(file, report.rounds.page())?;
-            }
             tell(args.rounds.json.as_deref(), &report, &report)?;
+            picture(args.rounds.html.as_deref(), || report.rounds.page())?;
             Ok(report.is_good())
         }
     }
@@ -115,12 +112,21 @@ fn tell(json: Option<&Path>, words: &impl Display, data: &impl Serialize) -> any
     match json {
         Some(path) if path == Path::new("-") => println!("{text}"),
         Some(path) => {
-            std::fs::write(path, format!("{text}\n"))?;
+            // First: whatever becomes of the file, somebody has seen it.
             print!("{words}");
+            write("--json", path, &format!("{text}\n"))?;
         }
         None => print!("{words}"),
     }
     Ok(())
+}
+
+fn picture(html: Option<&Path>, page: impl FnOnce() -> String) -> anyhow::Result<()> {
+    html.map_or(Ok(()), |path| write("--html", path, &page()))
+}
+
+fn write(flag: &str, path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("{flag}: write {}", path.display()))
 }
 
 #[expect(
