@@ -173,6 +173,22 @@
 {{- $wrong = append $wrong (printf "networkPolicy.egress.push.ports must have %d, the port of push.webhook.url" $port) -}}
 {{- end -}}
 {{- end -}}
+{{- if $v.networkPolicy.enabled -}}
+{{- $usual := dict "postgres" 5432 "redis" (ternary 26379 6379 (ne $v.redis.sentinel.master "")) -}}
+{{- $allowed := dict "postgres" ($v.networkPolicy.egress.postgres.ports | default (list $v.postgres.port)) "redis" ($v.networkPolicy.egress.redis.ports | default (list 6379)) -}}
+{{- range $name := list "postgres" "redis" -}}
+{{- $open := list -}}
+{{- range index $allowed $name -}}{{- $open = append $open (int .) -}}{{- end -}}
+{{- with (index $v $name).url -}}
+{{- range $address := regexReplaceAll "^[a-z]+://" . "" | regexFind "^[^/?]*" | regexFind "[^@]*$" | splitList "," -}}
+{{- $port := regexFind ":[0-9]+$" $address | trimPrefix ":" | default (index $usual $name) | int -}}
+{{- if not (has $port $open) -}}
+{{- $wrong = append $wrong (printf "networkPolicy.egress.%s.ports must have %d, the port of %s.url" $name $port $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- if and $v.networkPolicy.enabled $v.push.enabled $v.push.fcm.existingSecret.name (not (include "switchboard.setting" (list . "push" "fcm_url" ""))) -}}
 {{- $open := false -}}
 {{- range $v.networkPolicy.egress.push.ports -}}{{- if eq (int .) 443 -}}{{- $open = true -}}{{- end -}}{{- end -}}
