@@ -67,8 +67,9 @@ impl Routes {
         let mut written = self.table.write(user, device, route).await;
         if let Err(RoutingError::Full) = written {
             written = match self.clear(user, route).await {
-                Ok(0) => Err(RoutingError::Full),
-                Ok(_) => self.table.write(user, device, route).await,
+                Ok(Some(0)) => Err(RoutingError::Full),
+                Ok(Some(_)) => self.table.write(user, device, route).await,
+                Ok(None) => return Written::Failed,
                 Err(error) => Err(error),
             };
         }
@@ -92,7 +93,8 @@ impl Routes {
 
     /// Removes those routes of a user that lead to nobody, and says how many did: a gateway that died
     /// has left its own, and they stay until a message comes for the user. `mine` is of a session here.
-    async fn clear(&self, user: UserId, mine: &Route) -> Result<usize, RoutingError> {
+    /// None: in the grace that can't be known, and nobody is to be told for good that he has too many.
+    async fn clear(&self, user: UserId, mine: &Route) -> Result<Option<usize>, RoutingError> {
         let found = self.table.current(&[user]).await?;
         let view = self.homes.look().await?;
         let own = Some((mine.home, mine.incarnation));
@@ -100,7 +102,7 @@ impl Routes {
         let dead = Judged::of(&found[0], &view, true, own, here).dead;
         let pruned = self.table.prune(user, &dead).await?;
         self.observed.routes_pruned.inc_by(pruned as u64);
-        Ok(pruned)
+        Ok((pruned > 0 || !view.in_grace()).then_some(pruned))
     }
 
     /// Undoes the write of a session that had gone by then: what it replaced stands again, unless

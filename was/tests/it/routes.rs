@@ -11,6 +11,7 @@ use service::kafka::Producer;
 use service::metrics::Metrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 use was::Identity;
 use was::commands::Commands;
@@ -231,6 +232,11 @@ async fn i9_only_routes_that_lead_somewhere_are_too_many() {
     place.enter(&third);
     assert_eq!(place.routes.write(&third).await, Written::Full);
     assert_eq!(stand().await, both);
+
+    // In the grace nobody knows whether these are alive: to be tried again when it is over.
+    let _grace = grace(&place).await;
+    assert_eq!(place.routes.write(&third).await, Written::Failed);
+    assert_eq!(stand().await, both);
 }
 
 /// Another session stands in the place of one whose route is made sure of. If its claim has ended, or it
@@ -282,18 +288,7 @@ async fn a_dead_session_costs_nobody_its_device() {
         }
     }
 
-    // A gateway that takes part in a new table begins the grace.
-    let (keeper, mut state) = HomeKeeper::new(
-        &place.redis,
-        HomeSettings {
-            name: "newcomer".to_owned(),
-            homes: HOMES,
-            lease,
-        },
-    );
-    let keeping = tokio::spawn(keeper.run(std::future::pending()));
-    let waits = |state: &HomeState| matches!(state, HomeState::Waiting { .. });
-    state.wait_for(waits).await.unwrap();
+    let _grace = grace(&place).await;
     let mine = Place::session(9, 1);
     let mailbox = place.enter(&mine);
     let table = RouteTable::new(&place.redis);
@@ -303,5 +298,20 @@ async fn a_dead_session_costs_nobody_its_device() {
     assert_eq!(written, Written::Failed, "tried again later");
     assert_eq!(place.stand(9).await, [other]);
     assert!(mailbox.take().unwrap_or_default().is_empty());
-    keeping.abort();
+}
+
+/// A gateway that takes part in a new table begins the grace, of 600 s.
+async fn grace(place: &Place) -> AbortOnDropHandle<()> {
+    let (keeper, mut state) = HomeKeeper::new(
+        &place.redis,
+        HomeSettings {
+            name: "newcomer".to_owned(),
+            homes: HOMES,
+            lease: Duration::from_secs(600),
+        },
+    );
+    let keeping = AbortOnDropHandle::new(tokio::spawn(keeper.run(std::future::pending())));
+    let waits = |state: &HomeState| matches!(state, HomeState::Waiting { .. });
+    state.wait_for(waits).await.unwrap();
+    keeping
 }
