@@ -26,6 +26,7 @@ pub struct Gauge {
     delivered: AtomicU64,
     arrivals: AtomicU64,
     refused: AtomicU64,
+    strays: AtomicU64,
     delayed: AtomicU64,
     gaps: AtomicU64,
     losses: AtomicU64,
@@ -50,6 +51,7 @@ impl Default for Gauge {
             delivered: AtomicU64::new(0),
             arrivals: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            strays: AtomicU64::new(0),
             delayed: AtomicU64::new(0),
             gaps: AtomicU64::new(0),
             losses: AtomicU64::new(0),
@@ -103,6 +105,11 @@ impl Gauge {
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
+    }
+
+    /// Messages that arrived in rooms which are not of the scenario: no ledger knows of them.
+    pub(crate) fn strays(&self) -> u64 {
+        self.strays.load(Relaxed)
     }
 
     /// `rejected` with a later resend: `unavailable`, `rate_limited`.
@@ -200,6 +207,10 @@ impl Gauge {
 
     pub(crate) fn add_refused(&self) {
         self.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn add_stray(&self) {
+        self.strays.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn add_delayed(&self) {

@@ -150,6 +150,7 @@ impl Listener {
         self.gauge.add_arrival(at);
         let (id, seq) = (message.id, message.seq);
         let Some(room) = self.rooms.get(message.room) else {
+            self.gauge.add_stray();
             self.remark(|| {
                 format!(
                     "message {id} in room {}, which is not of this scenario",
@@ -183,5 +184,47 @@ impl Listener {
     fn remark(&self, words: impl FnOnce() -> String) {
         self.gauge
             .remark(|| format!("session {}: {}", self.index, words()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use client::{Arrival, Event, Message};
+    use protocol::{MessageId, RoomId, Seq, UserId};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    /// I12: what comes from a room that nobody here is in has no ledger, and is foreign all the same.
+    #[test]
+    fn i12_a_message_of_an_unknown_room_is_foreign() {
+        let scenario = Scenario::new(Vec::new());
+        let mut listener = Listener {
+            index: 0,
+            recipient: Recipient(0),
+            rooms: Arc::default(),
+            gauge: scenario.shared_gauge(),
+            status: Arc::default(),
+            sent: Arc::default(),
+        };
+        assert!(scenario.verdict().is_good());
+        let message = Message {
+            room: RoomId::new(7).unwrap(),
+            seq: Seq::ZERO.next(),
+            id: MessageId::now_v7(),
+            from: UserId::new(1).unwrap(),
+            body: String::new(),
+            at: String::new(),
+            edited: None,
+            deleted: None,
+        };
+        listener.hear(Arrival {
+            at: Instant::now(),
+            event: Event::Message(message),
+        });
+        let verdict = scenario.verdict();
+        assert_eq!(verdict.foreign, 1);
+        assert!(!verdict.is_good());
     }
 }

@@ -28,10 +28,14 @@ impl Scenario {
     /// The verdict as it is now.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        self.rooms
-            .iter()
+        let rooms = self.rooms.iter();
+        let strays = Verdict {
+            foreign: self.gauge.strays(),
+            ..Verdict::default()
+        };
+        rooms
             .map(|room| lock(&room.ledger).verdict())
-            .fold(Verdict::default(), |sum, one| sum + one)
+            .fold(strays, |sum, one| sum + one)
     }
 
     /// How long each client was away, so far.
