@@ -27,7 +27,7 @@ fn any_port() -> AdminSettings {
 
 #[tokio::test]
 async fn readyz_names_what_is_missing() {
-    let lifecycle = Lifecycle::new(Duration::from_secs(5));
+    let lifecycle = Lifecycle::new(Duration::from_secs(60));
     let readiness = Readiness::new();
     let home = readiness.condition("home");
     home.miss("none of 64 is free");

@@ -44,9 +44,10 @@ async fn trap11_what_waits_is_given_up_too() {
         let fate = tokio::time::timeout(PATIENCE, delivery).await.unwrap();
         assert_eq!(fate, Err(ProduceError::TimedOut));
     }
-    // The last came after 1.9 s; it has waited a timeout, and librdkafka looks once a second.
+    // The last came after 1.9 s; it has waited a timeout, and librdkafka looks once a second. One after the other they would
+    // take 20 s.
     let took = began.elapsed();
-    assert!(took < 3 * timeout + Duration::from_secs(2), "{took:?}");
+    assert!(took < 12 * timeout, "{took:?}");
 }
 
 #[tokio::test]

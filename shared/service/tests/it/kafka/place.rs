@@ -9,7 +9,7 @@ use service::kafka::{
 use stack::{Space, Stack};
 
 /// Longer than anything here takes on a slow machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Place {
     pub(super) settings: KafkaSettings,
@@ -49,7 +49,7 @@ impl Place {
     }
 
     pub(super) fn producer(&self) -> Producer {
-        Producer::start(&self.settings, "test", Duration::from_secs(10)).unwrap()
+        Producer::start(&self.settings, "test", PATIENCE).unwrap()
     }
 
     pub(super) fn consumer(&self) -> Consumer {

@@ -138,7 +138,7 @@ async fn trap11_a_record_is_given_up_after_its_timeout() {
         .unwrap();
     assert_eq!(fate, Err(ProduceError::TimedOut));
     assert!(
-        began.elapsed() < Duration::from_secs(5),
+        began.elapsed() < Duration::from_secs(30),
         "{:?}",
         began.elapsed()
     );

@@ -75,7 +75,7 @@ async fn who_is_not_let_in_is_told_which_setting_to_look_at() {
                 );
             }
             // Twice as long, and what a busy machine adds.
-            assert!(began.elapsed() < TRIES * 4, "{what}: {:?}", began.elapsed());
+            assert!(began.elapsed() < PATIENCE, "{what}: {:?}", began.elapsed());
         });
     }
     all.join_all().await;
@@ -200,7 +200,7 @@ async fn i1_what_is_sent_without_proof_is_never_accepted() {
     for fate in fates {
         assert_eq!(fate.unwrap().await, Err(ProduceError::TimedOut));
     }
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < PATIENCE);
 
     place.put(&producer, 0, "after").await;
     let consumer = place.consumer();

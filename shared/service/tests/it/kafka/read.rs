@@ -113,15 +113,17 @@ async fn a_commit_that_nobody_answers_fails_in_time() {
     let settings = KafkaSettings::plain(brokers, "silent-");
     let consumer = Consumer::start(&settings, "test", "test").unwrap();
     let began = Instant::now();
-    let (one, other) = tokio::join!(
-        consumer.commit("silent-chat-send", &[(0, 7)]),
-        consumer.commit("silent-chat-send", &[(0, 8)]),
-    );
-    for failed in [one, other] {
+    let fails = async |offset| {
+        let failed = consumer.commit("silent-chat-send", &[(0, offset)]).await;
         let failed = failed.unwrap_err();
         assert!(matches!(failed, KafkaError::Unreachable { .. }), "{failed}");
-    }
-    assert!(began.elapsed() < Duration::from_secs(8));
+        began.elapsed()
+    };
+    let (one, other) = tokio::join!(fails(7), fails(8));
+    assert!(one.max(other) < PATIENCE, "{one:?}, {other:?}");
+    // Each takes 5 s; one after the other, the second would take that much longer.
+    let apart = one.abs_diff(other);
+    assert!(apart < Duration::from_secs(3), "{one:?}, {other:?}");
 }
 
 /// Lanes come and go under load: nothing lost, doubled or out of order, in none of them.
@@ -210,14 +212,15 @@ async fn a_newly_added_lane_is_read_at_once() {
     let mut first = consumer.add(&topic, 0, 0).unwrap();
     next(&mut first).await;
     let mut times = Vec::new();
-    for _ in 0..5 {
+    for _ in 0..10 {
         let began = Instant::now();
         let mut added = consumer.add(&topic, 1, 0).unwrap();
         next(&mut added).await;
         times.push(began.elapsed());
     }
     times.sort_unstable();
-    assert!(times[2] < Duration::from_millis(300), "{times:?}");
+    // With that default all are late; a busy machine may be late most of the time.
+    assert!(times[1] < Duration::from_millis(300), "{times:?}");
 }
 
 /// An offset that is not there is told by the partition's own feed; the others read on.
