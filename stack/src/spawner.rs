@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use crate::process::raise_open_files;
+use service::process::raise_open_files;
 
 type Order = (Command, mpsc::SyncSender<io::Result<Child>>);
 
@@ -21,6 +21,7 @@ pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     let gone = || io::Error::other("the thread that starts processes is gone");
 
     let spawner = SPAWNER.get_or_init(|| {
+        // The usual 1,024 are fewer than a broker's partitions want.
         raise_open_files();
         let (orders, inbox) = mpsc::channel::<Order>();
         let started = thread::Builder::new()

@@ -115,10 +115,12 @@ fn most_files() -> i64 {
     i64::try_from(most).unwrap_or(i64::MAX)
 }
 
-/// Lets this process have as many files open as it may without asking anybody. Container runtimes and shells begin with
-/// 1,024, which would be all the sockets that a gateway could hold; they allow far more to who asks.
-pub(crate) fn raise_open_files() {
-    // Where there is no limit worth the name: enough for everything, and what is said is a number.
+/// Lets this process, and those that it starts, have as many files open as it may without asking anybody. Container
+/// runtimes and shells begin with 1,024, which would be all the sockets that a gateway could hold; they allow far more to
+/// who asks.
+pub fn raise_open_files() {
+    // Where there is no limit worth the name: enough for everything, and what is said is a number. Programs that close
+    // every number one by one would be at it for minutes otherwise.
     const ENOUGH: u64 = 1 << 20;
     let limit = getrlimit(Resource::Nofile);
     let most = limit.maximum.unwrap_or(ENOUGH).min(ENOUGH);
