@@ -110,7 +110,8 @@ impl Server {
 
     /// Asks for what has nothing to do with keys.
     pub(crate) async fn question<T: FromRedisValue>(&self, pipeline: &Pipeline) -> RedisResult<T> {
-        pipeline.query_async(&mut self.connection.clone()).await
+        let answer = pipeline.query_async(&mut self.connection.clone()).await;
+        answer.inspect_err(|error| self.count(error))
     }
 
     /// Runs one script, on the connection and at the time that are its operation's.
@@ -134,6 +135,7 @@ impl Server {
         };
         let mut call = script.key(key);
         let answer = call.arg(args).invoke_async(&mut connection.clone()).await;
+        let answer = answer.inspect_err(|error| self.count(error));
         watched.end(answer.map_err(|source| self.failed(name, source)))
     }
 
@@ -147,11 +149,16 @@ impl Server {
         }
     }
 
-    /// What a failure means for this server, besides what it means for who asked.
-    fn failed(&self, operation: &'static str, source: RedisError) -> RoutingError {
-        if source.is_unrecoverable_error() {
+    /// Whoever asks first finds the connection lost, and nobody after that: so each who asks has to count it,
+    /// whatever it was about.
+    fn count(&self, error: &RedisError) {
+        if error.is_unrecoverable_error() {
             self.cuts.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// What a failure means for this server, besides what it means for who asked.
+    fn failed(&self, operation: &'static str, source: RedisError) -> RoutingError {
         if source.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly) {
             self.demoted.store(true, Ordering::Relaxed);
         }
@@ -187,7 +194,9 @@ impl Server {
                 let Some(server) = server.upgrade() else {
                     return;
                 };
-                if answer.is_ok() {
+                if let Err(error) = &answer {
+                    server.count(error);
+                } else {
                     server.away.store(false, Ordering::Relaxed);
                     info!(server = %server.address, "Redis answers again");
                     return;
@@ -242,5 +251,77 @@ impl Turn<'_> {
         let watched = Watched::new(&self.server.observer, operation, self.asked);
         let answers = self.server.question(pipeline).await;
         watched.end(answers.map_err(|source| self.server.failed(operation, source)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::settings::RedisSettings;
+
+    /// Answers every command on one connection with `OK`, until it is aborted: then the connection is lost.
+    fn agree(listener: &Arc<TcpListener>) -> JoinHandle<()> {
+        let listener = Arc::clone(listener);
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4_096];
+            loop {
+                let read = stream.read(&mut asked).await.unwrap();
+                // Each command begins with how many words it has: `*2`.
+                let commands = asked[..read].iter().filter(|byte| **byte == b'*').count();
+                let answers = "+OK\r\n".repeat(commands);
+                stream.write_all(answers.as_bytes()).await.unwrap();
+            }
+        })
+    }
+
+    fn ping() -> Pipeline {
+        let mut asking = Pipeline::new();
+        asking.cmd("PING");
+        asking
+    }
+
+    /// A server, where others of its address will listen, and its link while it was connected: now it is not.
+    async fn cut() -> (Arc<Server>, Arc<TcpListener>, Link) {
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let known = RedisSettings::new(url, "").understood().unwrap();
+        let doubts = Arc::new(Notify::new());
+        let server = Server::new(known.begin[0].clone(), &known.way, &doubts).unwrap();
+        let connected = agree(&listener);
+        let (said,): (String,) = server.question(&ping()).await.unwrap();
+        assert_eq!(said, "OK");
+        let link = server.link();
+        connected.abort();
+        assert!(connected.await.unwrap_err().is_cancelled());
+        (Arc::new(server), listener, link)
+    }
+
+    /// Who is found behind the same address afterwards may be an older copy, of which nothing else tells (decision 11).
+    #[tokio::test]
+    async fn a_lost_connection_counts_whatever_was_asked() {
+        let (server, _listener, before) = cut().await;
+        let asked: RedisResult<(String,)> = server.question(&ping()).await;
+        asked.unwrap_err();
+        assert_ne!(server.link(), before);
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_counts_when_only_the_return_is_waited_for() {
+        let (server, listener, before) = cut().await;
+        let _others = agree(&listener);
+        server.away(&RoutingError::Away);
+        let returned = async {
+            while server.is_away() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let within = Duration::from_secs(20);
+        tokio::time::timeout(within, returned).await.expect("away");
+        assert_ne!(server.link(), before);
     }
 }
