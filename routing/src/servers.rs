@@ -35,7 +35,7 @@ pub(crate) type Map = Arc<[Option<Arc<Server>>]>;
 /// Why it can't be said which servers there are.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unfound {
-    #[error("the sentinels know no primary of the name {0}")]
+    #[error("the sentinels know no primary of the name {0} (redis.sentinel_master)")]
     Unknown(String),
     #[error("{0} is not the primary yet")]
     NotYet(String),

@@ -234,10 +234,18 @@ fn authorities(file: &std::path::Path) -> Result<TlsCertificates, RoutingError> 
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if found.is_empty() => Err(told("there is no certificate in it".to_owned())),
-        Ok(_) => Ok(TlsCertificates {
-            client_tls: None,
-            root_cert: Some(pem),
-        }),
+        Ok(found) => {
+            // Here, as the client library's refusal would be taken for one of the URL.
+            let mut trusted = rustls::RootCertStore::empty();
+            for (at, certificate) in (1..).zip(found) {
+                let added = trusted.add(certificate);
+                added.map_err(|error| told(format!("certificate {at} in it: {error}")))?;
+            }
+            Ok(TlsCertificates {
+                client_tls: None,
+                root_cert: Some(pem),
+            })
+        }
         Err(error) => Err(told(error.to_string())),
     }
 }
@@ -284,7 +292,10 @@ fn refused(setting: &'static str, reason: &str) -> RoutingError {
 
 /// The message of the client's own error could repeat the URL, and with it the password.
 pub(crate) fn unusable() -> RoutingError {
-    refused("redis.url", "it is not of the form redis://host:port")
+    refused(
+        "redis.url",
+        "it is not of the form redis://host:port, or rediss://host:port for TLS",
+    )
 }
 
 #[cfg(test)]
@@ -389,12 +400,20 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("routing-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&dir).unwrap();
         let file = dir.join("ca.pem");
-        std::fs::write(&file, "no certificate").unwrap();
-        let refused = understood(|it| {
-            it.url = "rediss://h".to_owned();
-            it.ca_file = Some(file.clone());
-        });
+        let refusal = |holds: &str| {
+            std::fs::write(&file, holds).unwrap();
+            let refused = understood(|it| {
+                it.url = "rediss://h".to_owned();
+                it.ca_file = Some(file.clone());
+            });
+            refused.err().unwrap()
+        };
+        let empty = refusal("no certificate");
+        let nonsense = "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n";
+        let nonsense = refusal(nonsense);
         std::fs::remove_dir_all(&dir).unwrap();
-        assert!(refused.err().unwrap().contains("no certificate in it"));
+        assert!(empty.contains("no certificate in it"), "{empty}");
+        assert!(nonsense.starts_with("redis.ca_file"), "{nonsense}");
+        assert!(nonsense.contains("certificate 1 in it"), "{nonsense}");
     }
 }
