@@ -171,7 +171,6 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
                 return true;
             };
             self.observed.hand_on_failures.inc();
-            tracing::warn!(%error, orphans = orphans.len(), "not handed on, will be again");
             if error == ProduceError::TooLarge {
                 let Some(smaller) = form.smaller() else {
                     // They can't be told and they can't be kept; the next ones can.
@@ -181,6 +180,7 @@ impl<R: Whereabouts, P: Publish> Handover<R, P> {
                 };
                 form = smaller;
             }
+            tracing::warn!(%error, orphans = orphans.len(), "not handed on, will be again");
             left = Cow::Owned(orphans);
             tokio::select! {
                 () = stop.cancelled() => return false,
