@@ -11,6 +11,7 @@
 use std::{
     env,
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -92,11 +93,8 @@ impl OwnFolder {
 
     /// Removes the folder with all that is in it.
     pub(crate) fn remove(&self) {
-        if let Ok(elsewhere) = fs::read_to_string(self.path.join(ELSEWHERE)) {
-            let _ = fs::remove_dir_all(elsewhere);
-        }
-        // What is left over is taken away by the next sweep.
-        let _ = fs::remove_dir_all(&self.path);
+        remove(&self.path);
+        // It ends with this value at the latest.
         let _ = self.lock.unlock();
     }
 }
@@ -111,12 +109,22 @@ fn sweep(runs: &Path) {
         if let Ok(lock) = File::open(dir.join("lock"))
             && lock.try_lock().is_ok()
         {
-            if let Ok(elsewhere) = fs::read_to_string(dir.join(ELSEWHERE)) {
-                let _ = fs::remove_dir_all(elsewhere);
-            }
-            let _ = fs::remove_dir_all(&dir);
+            remove(&dir);
         }
     }
+}
+
+/// Removes a stack's folder, and first the one elsewhere: nothing else knows of that.
+fn remove(dir: &Path) {
+    if let Ok(elsewhere) = fs::read_to_string(dir.join(ELSEWHERE))
+        && let Err(error) = fs::remove_dir_all(elsewhere)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        // It is still noted here: the next sweep tries again.
+        return;
+    }
+    // What is left over is taken away by the next sweep.
+    let _ = fs::remove_dir_all(dir);
 }
 
 /// Removes what was kept in `failed` more than a day ago.
@@ -128,6 +136,7 @@ fn forget_old_logs(failed: &Path) {
             .and_then(|kept| kept.modified())
             .map(|then| then.elapsed().unwrap_or_default());
         if age.is_ok_and(|age| age > Duration::from_hours(24)) {
+            // Another stack that starts may be at it, too; what stays is there for the next one.
             let _ = fs::remove_dir_all(kept.path());
         }
     }
@@ -174,5 +183,21 @@ mod tests {
         assert!(!dead.exists());
         assert!(!elsewhere.exists());
         assert!(young.exists());
+    }
+
+    /// The note in the folder is all that is known of the one elsewhere: it must not go before that.
+    #[test]
+    fn a_folder_stays_for_as_long_as_what_it_has_elsewhere() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = OwnFolder::at(runs.path().join("ended")).unwrap();
+        // What is no folder can't be removed as one.
+        let elsewhere = tempfile::NamedTempFile::new().unwrap();
+        folder.adopt(elsewhere.path()).unwrap();
+        folder.remove();
+        assert!(folder.path.exists());
+
+        elsewhere.close().unwrap();
+        sweep(runs.path());
+        assert!(!folder.path.exists());
     }
 }
