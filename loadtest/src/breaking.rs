@@ -259,18 +259,11 @@ pub(crate) fn say(bar: &ProgressBar, line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: BreakArgs,
-    }
+    use crate::flags::flags;
 
     fn parse(line: &str) -> BreakArgs {
-        Line::try_parse_from(line.split_whitespace()).unwrap().args
+        flags(line).unwrap()
     }
 
     #[test]
@@ -283,7 +276,7 @@ mod tests {
         assert!(cluster.check().is_ok() && cluster.faults().contains(&Fault::RedisNodeKilled));
         let cut = parse("break --redis sentinel --only was-cut").check();
         assert!(cut.unwrap_err().to_string().contains("--redis sentinel"));
-        assert!(Line::try_parse_from(["break", "--only", "nothing"]).is_err());
+        assert!(flags::<BreakArgs>("break --only nothing").is_err());
         assert!(parse("break --brokers 2").check().is_err());
         assert!(parse("break --brokers 1").check().is_err(), "one of two");
         let one = parse("break --brokers 1 --only was-kill,was-term");

@@ -228,27 +228,20 @@ fn say(line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: HoldArgs,
-    }
+    use crate::flags::flags;
 
     #[test]
     fn takes_settings_as_the_environment_has_them() {
-        let parse = |line: &str| Line::try_parse_from(line.split_whitespace());
-        let args = parse("hold --set SWITCHBOARD_A=b=c --set SWITCHBOARD_D=");
+        let args: HoldArgs = flags("hold --set SWITCHBOARD_A=b=c --set SWITCHBOARD_D=").unwrap();
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
-            args.unwrap().args.settings,
+            args.settings,
             [pair("SWITCHBOARD_A", "b=c"), pair("SWITCHBOARD_D", "")]
         );
         for wrong in ["was.audit_least=3s", "SWITCHBOARD_A"] {
-            assert!(parse(&format!("hold --set {wrong}")).is_err(), "{wrong}");
+            let args = flags::<HoldArgs>(&format!("hold --set {wrong}"));
+            assert!(args.is_err(), "{wrong}");
         }
     }
 }

@@ -16,6 +16,8 @@ mod bench;
 mod breaking;
 mod chat;
 mod failings;
+#[cfg(test)]
+mod flags;
 mod hold;
 mod hook;
 mod idle;

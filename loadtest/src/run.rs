@@ -225,18 +225,11 @@ fn follow(bar: &ProgressBar, gauge: Arc<Gauge>, seconds: f64) -> AbortOnDropHand
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        run: RunArgs,
-    }
+    use crate::flags::flags;
 
     fn parse(line: &str) -> RunArgs {
-        Line::try_parse_from(line.split_whitespace()).unwrap().run
+        flags(line).unwrap()
     }
 
     #[test]

@@ -293,18 +293,13 @@ impl Memories {
 
 #[cfg(test)]
 mod tests {
-    use clap::{Parser, ValueEnum};
+    use clap::ValueEnum;
 
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: SoakArgs,
-    }
+    use crate::flags::flags;
 
     fn parse(line: &str) -> SoakArgs {
-        Line::try_parse_from(line.split_whitespace()).unwrap().args
+        flags(line).unwrap()
     }
 
     #[test]

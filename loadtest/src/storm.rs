@@ -338,19 +338,11 @@ fn took(deliveries: &[Delivery], sessions: &[usize], due_us: std::ops::Range<u64
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
     use super::*;
-
-    #[derive(Parser)]
-    struct Line {
-        #[command(flatten)]
-        args: StormArgs,
-    }
+    use crate::flags::flags;
 
     fn check(line: &str) -> anyhow::Result<()> {
-        let line = Line::try_parse_from(line.split_whitespace()).unwrap();
-        line.args.check()
+        flags::<StormArgs>(line).unwrap().check()
     }
 
     #[test]
