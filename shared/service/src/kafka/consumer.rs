@@ -262,7 +262,11 @@ impl Consumer {
             tokio::task::spawn_blocking(commit).await
         });
         match done.await {
-            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Ok(()))) => {
+                // What kept brokers from answering in the past, as one that restarts, is no reason of the next silence.
+                self.0.native.context().troubles().over();
+                Ok(())
+            }
             Ok(Ok(Err(error))) => Err(refused(&asked, &error)),
             Ok(Err(_)) => Err(KafkaError::Refused {
                 asked,
