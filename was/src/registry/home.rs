@@ -186,7 +186,8 @@ impl HomeTask {
         self.observed.home.set(0);
         if let Some(served) = current {
             served.stop.cancel();
-            // What the last sessions left, and the last commit.
+            // What the last sessions left, and the last commit. Whatever is not done by then the home's next reader does,
+            // as the offset stays before it (I8).
             let _ = tokio::time::timeout(DEADLINE, served.reader).await;
         }
         Ok(())
