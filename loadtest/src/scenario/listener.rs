@@ -196,9 +196,9 @@ mod tests {
     use super::*;
     use crate::scenario::Scenario;
 
-    /// I12: what comes from a room that nobody here is in has no ledger, and is foreign all the same.
+    /// What comes from a room that nobody here is in has no ledger, and is foreign all the same.
     #[test]
-    fn i12_a_message_of_an_unknown_room_is_foreign() {
+    fn a_message_of_an_unknown_room_is_foreign() {
         let scenario = Scenario::new(Vec::new());
         let mut listener = Listener {
             index: 0,
