@@ -181,11 +181,8 @@ impl Rest {
     /// See [`RestError`].
     pub async fn rename(&self, room: RoomId, name: &str, key: MessageId) -> Result<(), RestError> {
         let request = self.http.patch(self.at(&format!("/v1/rooms/{room}")));
-        self.done(keyed(
-            request.json(&serde_json::json!({ "name": name })),
-            key,
-        ))
-        .await
+        self.done(request.json(&serde_json::json!({ "name": name })), key)
+            .await
     }
 
     /// Deletes a group for everyone.
@@ -193,11 +190,8 @@ impl Rest {
     /// # Errors
     /// See [`RestError`].
     pub async fn delete_room(&self, room: RoomId, key: MessageId) -> Result<(), RestError> {
-        self.done(keyed(
-            self.http.delete(self.at(&format!("/v1/rooms/{room}"))),
-            key,
-        ))
-        .await
+        self.done(self.http.delete(self.at(&format!("/v1/rooms/{room}"))), key)
+            .await
     }
 
     /// Adds a member.
@@ -213,11 +207,8 @@ impl Rest {
         let request = self
             .http
             .post(self.at(&format!("/v1/rooms/{room}/members")));
-        self.done(keyed(
-            request.json(&serde_json::json!({ "user": user })),
-            key,
-        ))
-        .await
+        self.done(request.json(&serde_json::json!({ "user": user })), key)
+            .await
     }
 
     /// Removes a member; oneself: leaves.
@@ -230,11 +221,11 @@ impl Rest {
         user: UserId,
         key: MessageId,
     ) -> Result<(), RestError> {
-        self.done(keyed(
+        self.done(
             self.http
                 .delete(self.at(&format!("/v1/rooms/{room}/members/{user}"))),
             key,
-        ))
+        )
         .await
     }
 
@@ -252,11 +243,8 @@ impl Rest {
         let request = self
             .http
             .patch(self.at(&format!("/v1/rooms/{room}/members/{user}")));
-        self.done(keyed(
-            request.json(&serde_json::json!({ "role": role })),
-            key,
-        ))
-        .await
+        self.done(request.json(&serde_json::json!({ "role": role })), key)
+            .await
     }
 
     /// A page of a room's log.
@@ -290,8 +278,12 @@ impl Rest {
         Ok(self.answer(request).await?.json().await?)
     }
 
-    async fn done(&self, request: reqwest::RequestBuilder) -> Result<(), RestError> {
-        self.answer(request).await.map(drop)
+    async fn done(
+        &self,
+        request: reqwest::RequestBuilder,
+        key: MessageId,
+    ) -> Result<(), RestError> {
+        self.answer(keyed(request, key)).await.map(drop)
     }
 
     async fn answer(
