@@ -100,9 +100,7 @@ async fn a_stop_releases_every_lane() {
         .until("the delivery", || stage.delivered(room, 2) == [1])
         .await;
     stage.stop().await;
-    for lane in 0..2 {
-        assert_eq!(stage.postgres.lane(lane).owner, None);
-    }
+    stage.lanes_are_free();
     assert_eq!(stage.postgres.lane(0).routed, 0);
 }
 
@@ -131,11 +129,7 @@ async fn trap7_a_topic_made_anew_is_read_from_its_first_record() {
 /// `applied` beyond the log's end is set to the end, counted, and the lane goes on.
 #[tokio::test]
 async fn applied_beyond_the_end_is_cut_back() {
-    let mut stage = Stage::new();
-    let room = room_in(0, 0);
-    stage.produce(&command(room, 1, group(&[2])));
-    stage.start();
-    stage.settled([0, -1]).await;
+    let (mut stage, room) = Stage::begun().await;
     stage.stop().await;
     stage
         .postgres

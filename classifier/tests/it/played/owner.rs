@@ -22,9 +22,7 @@ async fn i7_a_commit_without_an_answer_stops_no_renewal() {
         .await;
     assert_eq!(stage.kafka.commits(), 1, "beside one that is under way");
     stage.stop().await;
-    for lane in 0..2 {
-        assert_eq!(stage.postgres.lane(lane).owner, None);
-    }
+    stage.lanes_are_free();
 }
 
 /// A lane without a leader is claimed and can't be read. It holds back no other lane, is renewed while
@@ -48,20 +46,14 @@ async fn i7_a_lane_without_a_leader_holds_back_no_other() {
         .await;
     assert_eq!(stage.postgres.lane(1).epoch, 1, "claimed again");
     stage.stop().await;
-    for lane in 0..2 {
-        assert_eq!(stage.postgres.lane(lane).owner, None);
-    }
+    stage.lanes_are_free();
 }
 
 /// A lane that was lost under this process's own name, and whose row is locked when it is claimed anew,
 /// is claimed again with the next look at the table: nobody else would, until its lease has run out.
 #[tokio::test]
 async fn a_lost_lane_is_claimed_until_it_is_had() {
-    let mut stage = Stage::new();
-    let room = room_in(0, 0);
-    stage.produce(&command(room, 1, group(&[2])));
-    stage.start();
-    stage.settled([0, -1]).await;
+    let (stage, room) = Stage::begun().await;
     stage.postgres.lock_claims(2);
     stage.postgres.fault(Fault::AnswerLost);
     let said = command(room, 1, say("goes on"));
@@ -108,14 +100,8 @@ async fn a_free_lane_does_not_wait_for_the_next_renewal() {
 /// what is free for its share.
 #[tokio::test]
 async fn who_stops_counts_no_more_when_its_lanes_are_free() {
-    let mut stage = Stage::new();
-    let room = room_in(0, 0);
-    stage.produce(&command(room, 1, group(&[2])));
-    stage.start();
-    stage.settled([0, -1]).await;
+    let (mut stage, _) = Stage::begun().await;
     stage.stop().await;
     assert!(stage.postgres.left_with_lanes());
-    for lane in 0..2 {
-        assert_eq!(stage.postgres.lane(lane).owner, None);
-    }
+    stage.lanes_are_free();
 }

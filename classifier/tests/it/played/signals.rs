@@ -3,7 +3,7 @@
 use classifier::ports::Sink;
 use protocol::{Home, RoomId, Seq, ServerFrame, SignalKind, SignalRecord, VERSION};
 
-use super::stage::{Stage, command, group, room_in, user};
+use super::stage::{Stage, user};
 
 fn read(room: RoomId, by: i64, seq: i64) -> Vec<u8> {
     let signal = SignalRecord {
@@ -34,11 +34,7 @@ fn marks(stage: &Stage) -> Vec<i64> {
 /// be told. One that raises nothing is counted as that (I10).
 #[tokio::test]
 async fn a_stored_mark_is_told_though_postgres_goes_away() {
-    let mut stage = Stage::new();
-    let room = room_in(0, 0);
-    stage.produce(&command(room, 1, group(&[2])));
-    stage.start();
-    stage.settled([0, -1]).await;
+    let (stage, room) = Stage::begun().await;
 
     stage.postgres.lose_reads(3);
     stage.kafka.produce_signal(0, &read(room, 1, 1));

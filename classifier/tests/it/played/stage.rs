@@ -97,6 +97,16 @@ impl Stage {
         }
     }
 
+    /// A process at work that has settled one command: 1 has made a room with 2, in lane 0.
+    pub(super) async fn begun() -> (Self, RoomId) {
+        let mut stage = Self::new();
+        let room = room_in(0, 0);
+        stage.produce(&command(room, 1, group(&[2])));
+        stage.start();
+        stage.settled([0, -1]).await;
+        (stage, room)
+    }
+
     /// Starts a process with one worker: both lanes share its batches.
     pub(super) fn start(&mut self) {
         let lifecycle = Lifecycle::new(Duration::from_secs(5));
@@ -136,6 +146,13 @@ impl Stage {
         let (lifecycle, _) = self.process.take().unwrap();
         lifecycle.drain().cancel();
         lifecycle.wait().await.unwrap();
+    }
+
+    /// No lane is anybody's.
+    pub(super) fn lanes_are_free(&self) {
+        for lane in 0..LANES {
+            assert_eq!(self.postgres.lane(lane).owner, None);
+        }
     }
 
     pub(super) fn metrics(&self) -> &ClassifierMetrics {

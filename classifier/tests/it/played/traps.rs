@@ -79,11 +79,7 @@ async fn trap4_what_was_stored_and_not_routed_is_routed() {
 /// read again instead: stored once, delivered, and nobody is told "rejected".
 #[tokio::test]
 async fn trap15_a_lost_answer_is_not_a_rejection() {
-    let mut stage = Stage::new();
-    let room = room_in(0, 0);
-    stage.produce(&command(room, 1, group(&[2])));
-    stage.start();
-    stage.settled([0, -1]).await;
+    let (stage, room) = Stage::begun().await;
     let appends = stage.postgres.appends();
 
     stage.postgres.fault(Fault::AnswerLost);
