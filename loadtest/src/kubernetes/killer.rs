@@ -49,6 +49,9 @@ impl Killer {
                 }],
             },
         });
+        // A trial that failed has left its own, which has ended by now.
+        let clear = ["delete", "pod", NAME, "--ignore-not-found"];
+        tools.kubectl(&clear).await?;
         let apply = ["apply", "--filename", "-"];
         tools.kubectl_told(&apply, &pod.to_string()).await?;
         let ready = format!("pod/{NAME}");
