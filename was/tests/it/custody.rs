@@ -27,17 +27,8 @@ async fn room_of_two(desk: &mut Desk, gateway: &Gateway) -> (i64, i64, Socket) {
     (ann, bob, socket)
 }
 
-/// An event that was sent to two, and written to both.
-struct Written {
-    home: Home,
-    bob: i64,
-    /// Bob's, who reads nothing.
-    deaf: Socket,
-    /// Carol's, who has read it.
-    living: Socket,
-}
-
-async fn written_to_two(desk: &mut Desk, gateway: &Gateway) -> Written {
+/// An event that is written to two: to Bob's session, who reads nothing, and to Carol's, who has read it.
+async fn written_to_two(desk: &mut Desk, gateway: &Gateway) -> (i64, Home, Socket, Socket) {
     let (ann, bob, deaf) = room_of_two(desk, gateway).await;
     let (carol, _) = gateway.token("carol").await;
     let mut living = gateway.session("carol", "phone", &[(1, 1)]).await;
@@ -46,12 +37,7 @@ async fn written_to_two(desk: &mut Desk, gateway: &Gateway) -> Written {
     let event = desk.store(1, ann, &["hi"]).await.remove(0);
     desk.send(home, &event, &[bob, carol]).await;
     assert_eq!(living.next().await["seq"], 2);
-    Written {
-        home,
-        bob,
-        deaf,
-        living,
-    }
+    (bob, home, deaf, living)
 }
 
 /// Waits until a metric has this value.
@@ -86,12 +72,7 @@ async fn i8_trap_5_a_half_open_socket_is_pushed() {
     let house = House::new().await;
     let mut desk = house.desk().await;
     let gateway = house.gateway("was-0", &PING).await;
-    let Written {
-        home,
-        bob,
-        deaf,
-        mut living,
-    } = written_to_two(&mut desk, &gateway).await;
+    let (bob, home, deaf, mut living) = written_to_two(&mut desk, &gateway).await;
     let answering = tokio::spawn(async move { living.closed().await });
     counted(&gateway, "was_deliveries_total{outcome=\"written\"}", 2).await;
 
@@ -151,12 +132,7 @@ async fn i8_a_stop_leaves_nothing_unconfirmed() {
     let mut desk = house.desk().await;
     let at_once = [("SWITCHBOARD_WAS_DRAIN_SPREAD", "0s")];
     let mut gateway = house.gateway("was-0", &at_once).await;
-    let Written {
-        home,
-        bob,
-        deaf,
-        mut living,
-    } = written_to_two(&mut desk, &gateway).await;
+    let (bob, home, deaf, mut living) = written_to_two(&mut desk, &gateway).await;
     counted(&gateway, "was_deliveries_total{outcome=\"written\"}", 2).await;
     gateway.signal(Signal::TERM);
     assert_eq!(living.closed().await.0, 1001);
