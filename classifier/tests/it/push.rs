@@ -100,7 +100,7 @@ async fn i8_a_webhook_that_fails_is_asked_again() {
 /// and origin, and everything behind it goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn i11_what_can_not_be_told_is_put_aside() {
-    let bench = Bench::new(Duration::from_secs(2)).await;
+    let bench = Bench::new(Duration::from_secs(6)).await;
     bench.hook.always_for(3, Answer::Status(422));
     bench.hook.always_for(5, Answer::Status(500));
     bench.put(user(3), 1..=2).await;
@@ -159,7 +159,7 @@ async fn i8_what_was_not_told_is_told_by_the_next_process() {
 /// Somebody who comes back within the wait is not pushed.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_back_within_the_wait_is_not_pushed() {
-    let bench = Bench::waiting(QUICK, Duration::from_secs(2)).await;
+    let bench = Bench::waiting(QUICK, Duration::from_secs(6)).await;
     let running = bench.start().await;
     bench.put(user(3), 1..=1).await;
     bench.connect(user(3)).await;

@@ -78,21 +78,28 @@ async fn a_free_lane_does_not_wait_for_the_next_renewal() {
     taken(&stage);
     stage.start();
     for given_back in [true, false, true] {
-        // The last of these is a renewal: the next one is due in 0.5 s.
-        let before = stage.postgres.heartbeats();
-        stage
-            .until("renewals", || stage.postgres.heartbeats() >= before + 2)
-            .await;
-        let free = tokio::time::Instant::now();
-        stage.postgres.change_lane(1, |row| {
-            row.ttl_left = Duration::ZERO;
-            row.owner = row.owner.take().filter(|_| !given_back);
-        });
-        let mine = || stage.postgres.lane(1).owner.as_deref() == Some("me");
-        stage.until("the claim", mine).await;
-        let took = free.elapsed();
-        assert!(took < Duration::from_millis(350), "{took:?}");
-        taken(&stage);
+        let mut quickest = hour;
+        // A renewal would find it late each time; a busy machine may be late now and then.
+        for _ in 0..4 {
+            // The last of these is a renewal: the next one is due in 0.5 s.
+            let before = stage.postgres.heartbeats();
+            stage
+                .until("renewals", || stage.postgres.heartbeats() >= before + 2)
+                .await;
+            let free = tokio::time::Instant::now();
+            stage.postgres.change_lane(1, |row| {
+                row.ttl_left = Duration::ZERO;
+                row.owner = row.owner.take().filter(|_| !given_back);
+            });
+            let mine = || stage.postgres.lane(1).owner.as_deref() == Some("me");
+            stage.until("the claim", mine).await;
+            quickest = quickest.min(free.elapsed());
+            taken(&stage);
+            if quickest < Duration::from_millis(350) {
+                break;
+            }
+        }
+        assert!(quickest < Duration::from_millis(350), "{quickest:?}");
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) const LANES: i32 = 2;
 const HOMES: i32 = 97;
 /// The home that answers come back on; nobody is connected there.
 pub(super) const ORIGIN: Home = Home(50);
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct Played;
 
@@ -109,7 +109,7 @@ impl Stage {
 
     /// Starts a process with one worker: both lanes share its batches.
     pub(super) fn start(&mut self) {
-        let lifecycle = Lifecycle::new(Duration::from_secs(5));
+        let lifecycle = Lifecycle::new(PATIENCE);
         let context = self.context(lifecycle.drain().clone());
         serve::start(&lifecycle, &context, 1, Clock::system(), |owner| owner);
         self.process = Some((lifecycle, context));

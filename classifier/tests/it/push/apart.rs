@@ -35,7 +35,7 @@ async fn a_device_is_told_only_while_it_is_the_users() {
     let bench = Bench::with_fcm(QUICK).await;
     for (id, device) in [(3, "sold"), (4, "out")] {
         bench.device(user(id), Platform::Android, device).await;
-        bench.fcm.next_for(device, &[Said::Quota(2)]);
+        bench.fcm.next_for(device, &[Said::Quota(6)]);
         bench.put(user(id), 1..=2).await;
     }
     let running = bench.start().await;

@@ -29,7 +29,7 @@ use super::talk::Talk;
 use crate::servers::{believed, settings};
 
 pub(super) const SECRET: &str = "a secret that only the test knows, and long";
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// Nothing is given up in this time.
 pub(super) const QUICK: Duration = Duration::from_secs(600);
 /// Fewer than in earnest: partitions cost time to make.
@@ -85,10 +85,10 @@ impl Bench {
         bench
     }
 
-    /// A webhook that has two seconds to answer.
+    /// A webhook that has some seconds to answer.
     pub(super) async fn impatient() -> Self {
         let mut bench = Self::new(QUICK).await;
-        bench.settings.push.timeout = Duration::from_secs(2);
+        bench.settings.push.timeout = Duration::from_secs(5);
         bench
     }
 
@@ -139,7 +139,7 @@ impl Bench {
     }
 
     pub(super) async fn start(&self) -> Running {
-        let lifecycle = Lifecycle::new(Duration::from_secs(10));
+        let lifecycle = Lifecycle::new(PATIENCE);
         let metrics = PushMetrics::new(&Metrics::new());
         let means = Means {
             store: self.store.clone(),

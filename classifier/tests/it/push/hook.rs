@@ -137,7 +137,7 @@ async fn serve(socket: TcpStream, plan: Arc<Mutex<Plan>>, told: watch::Sender<Ve
                     return;
                 }
             }
-            Answer::Slow => tokio::time::sleep(Duration::from_secs(60)).await,
+            Answer::Slow => tokio::time::sleep(Duration::from_secs(600)).await,
             Answer::Hangup => return,
         }
     }

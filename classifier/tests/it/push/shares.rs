@@ -48,7 +48,7 @@ async fn i8_who_reads_a_partition_may_change() {
     put(1).await;
     let mut killed = program(&bench).await;
     told(&bench.hook, 1).await;
-    assert_eq!(bench.owners().await.len(), 1);
+    bench.until_owners(1).await;
     let stays = program(&bench).await;
     bench.until_owners(2).await;
     put(2).await;

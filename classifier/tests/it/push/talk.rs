@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::bench::user;
 
 const OWNER: &str = "test";
-const LEASE: Duration = Duration::from_secs(30);
+const LEASE: Duration = Duration::from_secs(600);
 /// Messages that are there from the start: seqs 2 to this one.
 const LAST: i64 = 130;
 

@@ -1,12 +1,15 @@
-//! Gateways played by a test: it writes their users' routes and reads their homes.
+//! Gateways played by a test: it writes their users' routes and reads their homes, and what is for all gateways: there is
+//! what the classifier sent while a busy machine kept it from an answer about routes.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 use std::time::Duration;
 
-use protocol::{DeliveryHeaders, Home, MessageId, RoomId, ServerFrame, Target, UserId};
+use bytes::Bytes;
+use protocol::{BROADCAST, DeliveryHeaders, Home, MessageId, RoomId, ServerFrame, Target, UserId};
 use routing::{Redis, RedisSettings, Route, RouteTable};
 use serde_json::Value;
-use service::kafka::{Consumer, Feed, Incoming, Topics};
+use service::kafka::{Consumer, Feed, Topics};
 use uuid::Uuid;
 
 use super::bench::{HOMES, PATIENCE};
@@ -18,11 +21,17 @@ pub(super) const ORIGIN: i32 = 3;
 struct Seen {
     /// Frames of events, in the order of the home's partition.
     events: HashMap<RoomId, Vec<(i64, Value)>>,
+    /// Some came with what is for all gateways: sessions put both into order.
+    by_two_ways: bool,
 }
 
 /// One for each home.
 pub(super) struct Gateways {
     homes: HashMap<i32, Feed>,
+    /// What every gateway reads.
+    everywhere: Feed,
+    /// Where each user is connected.
+    connected: Mutex<HashMap<UserId, i32>>,
     seen: HashMap<i32, Seen>,
     answers: HashMap<MessageId, ServerFrame>,
     /// Frames without a seq, by home.
@@ -35,8 +44,11 @@ impl Gateways {
         let homes = (1..=HOMES)
             .map(|home| (home, consumer.add(topics.receive(), home, 0).unwrap()))
             .collect();
+        let everywhere = consumer.add(topics.receive(), BROADCAST, 0).unwrap();
         Self {
             homes,
+            everywhere,
+            connected: Mutex::default(),
             seen: HashMap::new(),
             answers: HashMap::new(),
             signals: Vec::new(),
@@ -50,6 +62,7 @@ impl Gateways {
             incarnation: 1,
             session: Uuid::new_v4(),
         };
+        self.connected.lock().unwrap().insert(user, home);
         self.routes.write(user, "device", &route).await.unwrap();
     }
 
@@ -95,10 +108,9 @@ impl Gateways {
         };
         let deadline = tokio::time::Instant::now() + within;
         while last(self).is_none_or(|last| last < seq) {
-            let feed = self.homes.get_mut(&home).unwrap();
-            let record = tokio::time::timeout_at(deadline, feed.recv()).await;
-            let Ok(record) = record else { return false };
-            self.keep(home, record.unwrap());
+            if !self.one(home, deadline).await {
+                return false;
+            }
         }
         true
     }
@@ -135,19 +147,18 @@ impl Gateways {
     async fn distinct(&mut self, home: i32, room: RoomId, n: usize) -> Vec<(i64, Value)> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let seen = self
-                .seen
-                .entry(home)
-                .or_default()
-                .events
-                .entry(room)
-                .or_default();
+            let seen = self.seen.entry(home).or_default();
+            let by_two_ways = seen.by_two_ways;
+            let seen = seen.events.entry(room).or_default();
             let mut known = HashSet::new();
-            let distinct: Vec<(i64, Value)> = seen
+            let mut distinct: Vec<(i64, Value)> = seen
                 .iter()
                 .filter(|(seq, _)| known.insert(*seq))
                 .cloned()
                 .collect();
+            if by_two_ways {
+                distinct.sort_by_key(|(seq, _)| *seq);
+            }
             if distinct.len() >= n {
                 return distinct;
             }
@@ -165,18 +176,43 @@ impl Gateways {
     }
 
     async fn read(&mut self, home: i32, deadline: tokio::time::Instant, what: &str) {
-        let feed = self.homes.get_mut(&home).unwrap();
-        let record = tokio::time::timeout_at(deadline, feed.recv()).await;
-        let Ok(record) = record else {
-            panic!("waited on home {home} for {what}");
-        };
-        self.keep(home, record.unwrap());
+        let there = self.one(home, deadline).await;
+        assert!(there, "waited on home {home} for {what}");
     }
 
-    fn keep(&mut self, home: i32, record: Incoming) {
+    /// Takes the next record of a home, or one for all of them; whether there was one in time.
+    async fn one(&mut self, home: i32, deadline: tokio::time::Instant) -> bool {
+        let feed = self.homes.get_mut(&home).unwrap();
+        let next = async {
+            tokio::select! {
+                record = feed.recv() => (vec![home], record.unwrap()),
+                record = self.everywhere.recv() => (Vec::new(), record.unwrap()),
+            }
+        };
+        let Ok((mut homes, record)) = tokio::time::timeout_at(deadline, next).await else {
+            return false;
+        };
         let headers = DeliveryHeaders::decode(record.header_slices()).unwrap();
-        let payload = record.payload.unwrap_or_default();
-        match headers.target {
+        if let (true, Target::Users(users)) = (homes.is_empty(), &headers.target) {
+            let connected = self.connected.lock().unwrap();
+            let theirs: HashSet<i32> = users
+                .iter()
+                .filter_map(|user| connected.get(user).copied())
+                .collect();
+            homes.extend(theirs);
+            for home in &homes {
+                self.seen.entry(*home).or_default().by_two_ways = true;
+            }
+        }
+        for home in homes {
+            self.keep(home, &headers, record.payload.clone());
+        }
+        true
+    }
+
+    fn keep(&mut self, home: i32, headers: &DeliveryHeaders, payload: Option<Bytes>) {
+        let payload = payload.unwrap_or_default();
+        match &headers.target {
             Target::Session(_) => {
                 let frame: ServerFrame = serde_json::from_slice(&payload).unwrap();
                 let (ServerFrame::Stored { id, .. } | ServerFrame::Rejected { id, .. }) = &frame
