@@ -142,13 +142,14 @@ mod tests {
     #[tokio::test]
     async fn requests_one_after_the_other_have_a_limit_each() {
         let router = Router::new().route("/", get(async || "x"));
-        let limit = Duration::from_millis(500);
+        // What a busy machine does not take between two requests.
+        let limit = Duration::from_millis(1_500);
         let (mut client, server) = pair().await;
         let stop = CancellationToken::new();
         let begun = Instant::now();
         let asking = async {
             let mut answer = vec![0; 4096];
-            while begun.elapsed() < limit * 3 {
+            while begun.elapsed() < limit * 2 {
                 client.write_all(GET).await.unwrap();
                 let read = client.read(&mut answer).await.unwrap();
                 assert!(answer[..read].ends_with(b"x"), "cut off");

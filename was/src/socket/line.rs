@@ -335,7 +335,7 @@ mod tests {
         assert!(client.next().await.unwrap().unwrap().is_text());
         assert!(all(&mut line).is_empty());
         assert!(line.rests());
-        let pong = tokio::time::timeout(Duration::from_secs(5), client.next()).await;
+        let pong = tokio::time::timeout(Duration::from_secs(60), client.next()).await;
         assert!(pong.unwrap().unwrap().unwrap().is_pong());
     }
 
@@ -355,7 +355,7 @@ mod tests {
             tokio::task::yield_now().await;
         }
         drop(client);
-        let count = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        let count = tokio::time::timeout(Duration::from_secs(60), waiting).await;
         assert_eq!(count.unwrap().unwrap(), 100);
     }
 }

@@ -14,11 +14,11 @@ fn signed(house: &House, claims: &Value) -> String {
 async fn tokens_and_first_frames() {
     let house = House::new().await;
     let gateway = house
-        .gateway("was-0", &[("SWITCHBOARD_WAS_GREET_WITHIN", "500ms")])
+        .gateway("was-0", &[("SWITCHBOARD_WAS_GREET_WITHIN", "4s")])
         .await;
     let now = jsonwebtoken::get_current_timestamp();
 
-    let good = signed(&house, &json!({ "sub": "7", "exp": now + 60 }));
+    let good = signed(&house, &json!({ "sub": "7", "exp": now + 600 }));
     let mut socket = gateway.socket().await;
     socket.hello(&good, "phone", &[]).await;
     let welcome = socket.next().await;
@@ -76,19 +76,23 @@ async fn tokens_and_first_frames() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i9_who_says_hello_too_often_comes_later() {
     let house = House::new().await;
-    let gateway = house.gateway("was-0", &[]).await;
+    let many = [("SWITCHBOARD_WAS_SESSIONS_PER_USER", "100")];
+    let gateway = house.gateway("was-0", &many).await;
     let (_, often) = gateway.token("often").await;
-    let mut last = None;
-    for n in 0..200 {
+    // All at once: what is waited for in between would be forgiven meanwhile, on a slow machine.
+    let mut crowd = Vec::new();
+    for n in 0..80 {
         let mut socket = gateway.socket().await;
         socket.hello(&often, &format!("device-{n}"), &[]).await;
-        last = socket.ended_or_welcome().await;
-        if last.is_some() {
-            break;
-        }
-        assert!(n < 199, "all were welcome");
+        crowd.push(socket);
     }
-    assert_eq!(last, Some(1013));
+    let mut ends = Vec::new();
+    for socket in &mut crowd {
+        ends.extend(socket.ended_or_welcome().await);
+    }
+    assert!(!ends.is_empty(), "all were welcome");
+    assert!(ends.iter().all(|code| *code == 1013), "{ends:?}");
+    drop(crowd);
     gateway.session("seldom", "phone", &[]).await;
     until("welcome again", || async {
         let mut socket = gateway.socket().await;

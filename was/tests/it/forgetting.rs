@@ -8,8 +8,8 @@ use tokio::net::TcpStream;
 use crate::desk::user;
 use crate::house::{House, until};
 
-/// What heals "in seconds": far below the 60 s after which the first audit comes.
-const SECONDS: Duration = Duration::from_secs(15);
+/// What heals "in seconds", on a busy machine too: below the 60 s after which the first audit comes.
+const SECONDS: Duration = Duration::from_secs(45);
 
 /// Deletes the keys of this installation that match.
 async fn forget(house: &House, pattern: &str) {
@@ -61,7 +61,8 @@ async fn i4_a_flushed_redis_is_rebuilt_under_the_sessions() {
 async fn i4_one_lost_route_is_found_in_seconds() {
     let house = House::new().await;
     let mut desk = house.desk().await;
-    let lease = [("SWITCHBOARD_WAS_HOME_LEASE", "1s")];
+    // A lease that no busy machine misses: the home stays.
+    let lease = [("SWITCHBOARD_WAS_HOME_LEASE", "5s")];
     let gateway = house.gateway("was-0", &lease).await;
     let (ann, _) = gateway.token("ann").await;
     desk.create(1, &[ann]).await;

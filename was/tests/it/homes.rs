@@ -49,7 +49,7 @@ async fn i6_a_paused_gateway_claims_anew_and_its_sessions_stay() {
     let house = House::new().await;
     let mut desk = house.desk().await;
     let gateway = house
-        .gateway("was-0", &[("SWITCHBOARD_WAS_HOME_LEASE", "500ms")])
+        .gateway("was-0", &[("SWITCHBOARD_WAS_HOME_LEASE", "2s")])
         .await;
     let (ann, _) = gateway.token("ann").await;
     desk.create(1, &[ann]).await;
@@ -60,7 +60,7 @@ async fn i6_a_paused_gateway_claims_anew_and_its_sessions_stay() {
     let missed = desk.store(1, ann, &["sent", "only stored"]).await;
     desk.send(before.home, &missed[0], &[ann]).await;
     // Twice the lease: it has ended for certain, whatever was renewed last.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
     gateway.signal(Signal::CONT);
     assert_eq!(socket.next().await["seq"], 2);
     assert_eq!(socket.next().await["seq"], 3);

@@ -13,8 +13,9 @@ use tokio::process::{Child, Command};
 use crate::desk::Desk;
 use crate::socket::Socket;
 
-/// How long anything may take before a test fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take before a test fails. Below the minute after which the first audit comes, which would heal
+/// what is to heal sooner.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Waits for a condition, with a deadline and the last state in the message.
 pub(crate) async fn until<T, F>(what: &str, mut look: impl FnMut() -> F) -> T

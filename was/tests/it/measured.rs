@@ -40,7 +40,7 @@ async fn statements_and_the_pool_are_measured() {
 async fn the_home_and_redis_are_measured_and_all_is_documented() {
     let house = House::new().await;
     let desk = house.desk().await;
-    let lease = [("SWITCHBOARD_WAS_HOME_LEASE", "1s")];
+    let lease = [("SWITCHBOARD_WAS_HOME_LEASE", "2s")];
     let gateway = house.gateway("was-0", &lease).await;
     let wrote = "redis_requests_total{outcome=\"ok\",request=\"write_route\"}";
     assert_eq!(gateway.metric(wrote).await, 0);

@@ -8,7 +8,7 @@ use crate::house::{Gateway, House, PATIENCE, until};
 use crate::socket::Socket;
 
 const SESSIONS: usize = 12;
-const SPREAD: Duration = Duration::from_millis(1_500);
+const SPREAD: Duration = Duration::from_secs(5);
 
 async fn sessions(gateway: &Gateway) -> Vec<Socket> {
     let mut sockets = Vec::new();
@@ -25,7 +25,10 @@ async fn sessions(gateway: &Gateway) -> Vec<Socket> {
 async fn a_stop_spreads_its_byes_and_serves_who_is_left() {
     let house = House::new().await;
     let mut desk = house.desk().await;
-    let env = [("SWITCHBOARD_WAS_DRAIN_SPREAD", "1500ms")];
+    let env = [
+        ("SWITCHBOARD_WAS_DRAIN", "40s"),
+        ("SWITCHBOARD_WAS_DRAIN_SPREAD", "5s"),
+    ];
     let mut gateway = house.gateway("was-0", &env).await;
     let (ann, _) = gateway.token("ann").await;
     desk.create(1, &[ann]).await;
