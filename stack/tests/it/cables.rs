@@ -12,7 +12,7 @@ use tokio::{
 
 /// Long enough for what is not held, and short for a test.
 const A_WHILE: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kafka names the proxy as its address, so a client that begins there stays there; and what was held arrives.
 #[tokio::test]

@@ -28,7 +28,7 @@ async fn a_cluster_is_ready_obeys_and_ends_drained() {
     cluster.classifier(0).resume();
 
     was.terminate();
-    let status = was.exited(Duration::from_secs(20)).await.unwrap();
+    let status = was.exited(Duration::from_secs(60)).await.unwrap();
     assert!(status.success(), "{status}: {}", was.log_tail());
     cluster.stop().await.unwrap();
 }

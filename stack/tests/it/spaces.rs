@@ -13,7 +13,7 @@ async fn a_space_has_names_of_its_own_and_takes_its_topics_along() {
     assert_ne!(one.key_prefix(), other.key_prefix());
 
     let settings = KafkaSettings::plain(one.kafka_brokers(), one.topic_prefix());
-    let admin = Admin::connect(&settings, Duration::from_secs(20)).unwrap();
+    let admin = Admin::connect(&settings, Duration::from_secs(60)).unwrap();
     let topic = settings.topics().send().to_string();
     admin
         .ensure_topics(&[TopicSpec {

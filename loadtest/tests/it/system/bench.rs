@@ -9,6 +9,9 @@ use stack::{Cluster, ClusterOptions, RedisAlone, Service, Space, Stack};
 use store::{Store, StoreSettings};
 use tokio::time::{Instant, sleep};
 
+/// How long anything may take before a test fails, on a machine that has much else to do.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The owner of each lane.
 pub(super) type Lanes = BTreeMap<i32, Option<String>>;
 
@@ -89,7 +92,7 @@ impl Bench {
     /// The owners of lanes, once all have one and none of them moves for fairness' sake: a classifier is ready before
     /// it has its share.
     pub(super) async fn lanes_at_rest(&self, classifiers: usize) -> Lanes {
-        until("lanes shared", Duration::from_secs(20), || async {
+        until("lanes shared", PATIENCE, || async {
             let lanes = self.lanes().await;
             let mut counts = BTreeMap::new();
             for owner in lanes.values() {
@@ -114,7 +117,7 @@ impl Bench {
 
     /// Waits for everything and demands that it is whole, once and in order (I2, I5).
     pub(super) async fn settle_well(&self) -> Verdict {
-        let verdict = self.scenario.settle(Duration::from_secs(40)).await;
+        let verdict = self.scenario.settle(PATIENCE * 2).await;
         assert!(verdict.is_good(), "{}", self.scenario.explain(&verdict));
         verdict
     }
@@ -123,7 +126,7 @@ impl Bench {
     pub(super) async fn head(&self, session: usize, room: RoomId, head: i64) {
         let rest = self.scenario.rest(session, 0);
         let what = format!("head {head} in room {room}");
-        until(&what, Duration::from_secs(20), || async {
+        until(&what, PATIENCE, || async {
             let view = rest.room(room).await.ok()?;
             (view.head.get() == head).then_some(())
         })

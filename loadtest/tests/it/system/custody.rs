@@ -10,13 +10,13 @@ use routing::{HomeTable, Redis, RedisSettings};
 use service::kafka::{Consumer, Feed, KafkaSettings};
 use tokio::time::sleep;
 
-use super::bench::{Bench, until};
+use super::bench::{Bench, PATIENCE, until};
 
 /// Below what is replayed of a room: nobody is to have a gap.
 const MESSAGES: usize = 250;
 /// The message before which the gateway is killed.
 const KILLED_AT: usize = 80;
-const WITHIN: Duration = Duration::from_secs(30);
+const WITHIN: Duration = PATIENCE;
 
 /// A client, and what it has seen of a room.
 struct Watcher {
@@ -174,7 +174,7 @@ async fn i8_trap_5_who_stays_away_after_a_kill_9_is_pushed() {
 /// The steward has committed all that came to a home.
 async fn committed_to_its_end(kafka: &KafkaSettings, home: Home) {
     let gateways = Consumer::start(kafka, "was", "looker").unwrap();
-    let (topics, wait) = (kafka.topics(), Duration::from_secs(5));
+    let (topics, wait) = (kafka.topics(), WITHIN);
     until("the dead home committed to its end", WITHIN, || async {
         let committed = gateways
             .committed(topics.receive(), home.0, wait)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use loadtest::Paced;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::bench::{Bench, metric, until};
+use super::bench::{Bench, PATIENCE, metric, until};
 
 /// 100 users in 50 pairs before three gateways; nobody is connected.
 async fn hundred() -> Bench {
@@ -38,11 +38,7 @@ async fn i5_kill_9_of_a_gateway_loses_nothing() {
         bench.cluster.was(0).kill();
     });
     let verdict = bench.settle_well().await;
-    bench
-        .scenario
-        .all_connected(Duration::from_secs(10))
-        .await
-        .unwrap();
+    bench.scenario.all_connected(PATIENCE).await.unwrap();
     assert_eq!(verdict.accepted, 1200);
     let away = bench.scenario.away();
     println!("kill -9 of a gateway: {verdict}; {away}");
@@ -87,7 +83,7 @@ async fn i2_a_paused_classifier_is_fenced() {
         sleep(Duration::from_secs(2)).await; // load on both sides of the fault
         bench.cluster.classifier(0).pause();
         let paused = Instant::now();
-        until("its lanes taken", Duration::from_secs(10), || async {
+        until("its lanes taken", PATIENCE, || async {
             let table = store.lane_table().await.ok()?;
             table
                 .lanes
@@ -98,7 +94,7 @@ async fn i2_a_paused_classifier_is_fenced() {
         .await;
         sleep_until(paused + Duration::from_secs(5)).await;
         bench.cluster.classifier(0).resume();
-        until("it notices", Duration::from_secs(20), || async {
+        until("it notices", PATIENCE, || async {
             let lost = metric(bench.cluster.classifier(0), "classifier_lanes_lost_total").await?;
             (lost > 0.0).then_some(())
         })

@@ -1,12 +1,10 @@
 //! Members only (I12).
 
-use std::time::Duration;
-
 use client::{Event, Page, RestError};
 use protocol::{EventKind, RejectCode, RoomKind, Seq};
 use uuid::Uuid;
 
-use super::bench::Bench;
+use super::bench::{Bench, PATIENCE};
 
 fn status(result: Result<impl std::fmt::Debug, RestError>) -> u16 {
     result.unwrap_err().status().unwrap()
@@ -41,7 +39,7 @@ async fn i12_a_stranger_can_do_nothing() {
     // Whatever reached the stranger stands before the answer: it comes over the same home.
     let mut is_refused = async |room| {
         let id = client.send(room, "let me in").unwrap();
-        let code = tokio::time::timeout(Duration::from_secs(10), async {
+        let code = tokio::time::timeout(PATIENCE, async {
             loop {
                 match events.next().await.unwrap() {
                     Event::Rejected { id: of, code, .. } if of == id => break code,
@@ -98,7 +96,7 @@ async fn i12_a_removed_member_sees_nothing_from_then_on() {
     let (speaker, mut heard) = client::Client::connect(speaker_options);
     let mut next_at_speaker = async |what: &str| {
         let id = speaker.send(room, what).unwrap();
-        tokio::time::timeout(Duration::from_secs(10), async {
+        tokio::time::timeout(PATIENCE, async {
             loop {
                 match heard.next().await.unwrap() {
                     Event::Message(message) if message.id == id => break message.seq.get(),
@@ -122,7 +120,7 @@ async fn i12_a_removed_member_sees_nothing_from_then_on() {
     let third = next_at_speaker("with you again").await;
 
     let mut seen = Vec::new();
-    tokio::time::timeout(Duration::from_secs(10), async {
+    tokio::time::timeout(PATIENCE, async {
         loop {
             match events.next().await.unwrap() {
                 Event::Message(message) => {

@@ -1,11 +1,10 @@
 //! Who owns what, and that it stays (I6, I7).
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use routing::{HomeTable, Redis, RedisSettings};
 
-use super::bench::{Bench, until};
+use super::bench::{Bench, PATIENCE, until};
 
 /// The live owners of homes, as a bystander reads them.
 async fn homes(bench: &Bench) -> BTreeMap<String, (i32, i64)> {
@@ -48,7 +47,7 @@ async fn i7_only_the_dead_ones_lanes_move() {
     let spread = bench.lanes_at_rest(3).await;
     let homes_before = homes(&bench).await;
     bench.cluster.classifier(2).kill();
-    let after = until("its lanes taken", Duration::from_secs(20), || async {
+    let after = until("its lanes taken", PATIENCE, || async {
         let lanes = bench.lanes().await;
         lanes
             .values()

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use protocol::{header, lane_of};
 use service::kafka::{Consumer, KafkaSettings, Outgoing, Producer};
 
-use super::bench::Bench;
+use super::bench::{Bench, PATIENCE};
 
 /// I11, trap 12: garbage of several kinds in the very lane of a room; each is in `chat-dlq` with reason
 /// and origin, and messages before and after it arrive.
@@ -23,7 +23,7 @@ async fn i11_garbage_is_put_aside_with_its_reason() {
     let lane = lane_of(room, 6);
     let settings = KafkaSettings::plain(bench.space.kafka_brokers(), bench.space.topic_prefix());
     let topics = settings.topics();
-    let producer = Producer::start(&settings, "poisoner", Duration::from_secs(5)).unwrap();
+    let producer = Producer::start(&settings, "poisoner", PATIENCE).unwrap();
     let stranger = (1..)
         .map(|n| protocol::RoomId::new(n).unwrap())
         .find(|other| lane_of(*other, 6) != lane);
@@ -63,7 +63,7 @@ async fn i11_garbage_is_put_aside_with_its_reason() {
         .map(|partition| consumer.add(topics.dlq(), partition, 0).unwrap())
         .collect();
     let text = |value: &Bytes| String::from_utf8(value.to_vec()).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), async {
+    tokio::time::timeout(PATIENCE, async {
         while found.len() < poison.len() {
             for feed in &mut feeds {
                 while let Some(record) = feed.try_recv().unwrap() {

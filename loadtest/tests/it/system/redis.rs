@@ -6,13 +6,15 @@ use loadtest::Paced;
 use stack::{RedisAlone, RedisKind};
 use tokio::time::sleep;
 
-use super::bench::{Bench, metric};
+use super::bench::{Bench, PATIENCE, metric, until};
 
 /// Over the lease of a home, so that gateways lose theirs.
-const STILL: Duration = Duration::from_millis(2_500);
-/// Nobody hears anything for less than this. A look-up waits for 0.25 s, once; the rest is for the
-/// machine.
-const SILENCE: Duration = Duration::from_secs(1);
+const STILL: Duration = Duration::from_secs(4);
+/// What follows on that is over in this time.
+const AFTER: Duration = Duration::from_millis(2_500);
+/// Nobody hears anything for less than this: who waited for Redis would hear nothing for as long as it is still. A look-up
+/// waits for 0.25 s, once; the rest is for the machine.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// I5, traps 10 and 17: live delivery goes on while Redis does not answer, and when it has lost its
 /// memory. Nobody waits for it, nobody is taken for absent, and every session is found again after it.
@@ -26,7 +28,7 @@ async fn i5_live_delivery_goes_on_without_redis() {
     bench.scenario.connect_all().await.unwrap();
     let load = Paced {
         rate: 100.0,
-        lasting: Duration::from_secs(9),
+        lasting: Duration::from_secs(11),
         ..Paced::default()
     };
     let gauge = bench.scenario.gauge();
@@ -38,16 +40,16 @@ async fn i5_live_delivery_goes_on_without_redis() {
         sleep(STILL).await;
         longest.push(("stood still", gauge.longest_pause()));
         redis.all()[0].resume();
-        sleep(STILL).await; // homes are claimed anew, routes are written again
+        sleep(AFTER).await; // homes are claimed anew, routes are written again
         longest.push(("answers again", gauge.longest_pause()));
         gauge.forget_pause();
         redis.flush().await.unwrap();
-        sleep(STILL).await; // load behind it
+        sleep(AFTER).await; // load behind it
         longest.push(("emptied", gauge.longest_pause()));
     });
     let verdict = bench.settle_well().await;
     println!("Redis: {verdict}; longest silences {longest:?}");
-    assert_eq!(verdict.accepted, 900);
+    assert_eq!(verdict.accepted, 1_100);
     for (when, silence) in longest {
         assert!(silence < SILENCE, "{when}: {silence:?}");
     }
@@ -55,7 +57,10 @@ async fn i5_live_delivery_goes_on_without_redis() {
     let told = metric(classifier, "classifier_broadcast_records_total").await;
     assert!(told.unwrap() > 0.0, "{told:?}");
     for gateway in bench.cluster.gateways() {
-        let rebuilt = metric(gateway, "was_rebuilds_total").await;
-        assert!(rebuilt.unwrap() >= 1.0, "{rebuilt:?}");
+        until("the routes written again", PATIENCE, || async {
+            let rebuilt = metric(gateway, "was_rebuilds_total").await?;
+            (rebuilt >= 1.0).then_some(())
+        })
+        .await;
     }
 }

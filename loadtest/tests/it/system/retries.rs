@@ -1,13 +1,11 @@
 //! The same id, however often and whatever dies in between: one message, one seq (I2).
 
-use std::time::Duration;
-
 use loadtest::Scenario;
 use protocol::{Lane, lane_of};
 use stack::{RedisAlone, RedisKind};
 use tokio::time::sleep;
 
-use super::bench::{Bench, metric, until};
+use super::bench::{Bench, PATIENCE, metric, until};
 
 async fn pair(bench: &mut Bench) {
     bench.scenario.users(2).await.unwrap();
@@ -54,7 +52,7 @@ async fn i2_killed_between_commit_and_route() {
     redis.all()[0].pause();
     five_times(&bench.scenario);
     let reader = bench.scenario.session(1).user();
-    until("the message stored", Duration::from_secs(10), || async {
+    until("the message stored", PATIENCE, || async {
         let page = store
             .history(reader, room, store::Page::After(protocol::Seq::ZERO), 10)
             .await
@@ -90,14 +88,14 @@ async fn i2_killed_between_route_and_the_move_of_routed() {
         let owner = owner_of(&store, lane).await;
         five_times(&bench.scenario);
         messages += 1;
-        until("the message seen", Duration::from_secs(20), || async {
+        until("the message seen", PATIENCE, || async {
             (bench.scenario.verdict().delivered >= 2 * messages).then_some(())
         })
         .await;
         bench.cluster.classifier(owner).kill();
         let row = lane_row(&store, lane).await;
         let hit = row.routed < row.applied;
-        until("a new owner", Duration::from_secs(20), || async {
+        until("a new owner", PATIENCE, || async {
             let now = lane_row(&store, lane).await;
             (now.epoch > row.epoch && now.owner.is_some()).then_some(())
         })
@@ -114,7 +112,7 @@ async fn i2_killed_between_route_and_the_move_of_routed() {
 /// Waits until the only session of each of both gateways has had its two answers: the catch-up's and the settle's.
 async fn settled(bench: &Bench) {
     for was in [0, 1] {
-        until("the settle", Duration::from_secs(20), || async {
+        until("the settle", PATIENCE, || async {
             let answers = metric(bench.cluster.was(was), "was_catch_up_seconds_count").await?;
             (answers >= 2.0).then_some(())
         })
@@ -138,7 +136,7 @@ async fn lane_row(store: &store::Store, lane: Lane) -> store::LaneRow {
 
 /// The index in the cluster of the classifier that owns the lane.
 async fn owner_of(store: &store::Store, lane: Lane) -> usize {
-    let owner = until("an owner", Duration::from_secs(10), || async {
+    let owner = until("an owner", PATIENCE, || async {
         lane_row(store, lane).await.owner
     })
     .await;

@@ -1,12 +1,10 @@
 //! What else is done in a room than talking: by socket and by REST, through a gateway and a classifier and back (I5, I12).
 
-use std::time::Duration;
-
 use client::{Client, Entry, Event, Events, Options, Page, Rest, RestError};
 use protocol::{EventKind, MessageId, RejectCode, Role, RoomId, RoomKind, Seq, UserId};
 use tokio::time::timeout;
 
-use super::bench::Bench;
+use super::bench::{Bench, PATIENCE};
 
 /// A member of the one room of a test, with all that reached it.
 struct Member {
@@ -43,7 +41,7 @@ impl Member {
     /// Reads on until `wanted` picks something.
     async fn until<T>(&mut self, what: &str, mut wanted: impl FnMut(&Event) -> Option<T>) -> T {
         loop {
-            let event = timeout(Duration::from_secs(10), self.events.next()).await;
+            let event = timeout(PATIENCE, self.events.next()).await;
             let event = event
                 .unwrap_or_else(|_| panic!("{what} did not come after {:#?}", self.log))
                 .expect("the client goes on");

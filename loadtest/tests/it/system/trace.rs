@@ -8,13 +8,12 @@ use service::trace::TRACEPARENT;
 use stack::{Cluster, ClusterOptions, Collected, Collector, Space, Stack};
 use tokio::net::TcpListener;
 
-use super::bench::{Bench, until};
+use super::bench::{Bench, PATIENCE, until};
 
 const LANES: i32 = 2;
 const HOMES: i32 = 4;
 /// Partitions of `chat-push`, as `setup` makes them.
 const PUSHES: i32 = 12;
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Two gateways, a classifier and a push worker, which tell spans to `endpoint`, if there is one.
 async fn bench(endpoint: Option<&str>, webhook: &str) -> Bench {
