@@ -182,14 +182,14 @@ impl Cluster {
     /// Asks all to end and waits until they have: gateways first, while somebody still answers them.
     ///
     /// # Errors
-    /// When one still runs after 20 s.
+    /// When one still runs after a minute.
     pub async fn stop(self) -> Result<()> {
         for group in [&self.was, &self.classifiers, &self.pushers] {
             for service in group.iter().filter(|service| service.is_running()) {
                 service.terminate();
             }
             for service in group.iter().filter(|service| service.pid().is_some()) {
-                service.exited(Duration::from_secs(20)).await?;
+                service.exited(Duration::from_secs(60)).await?;
             }
         }
         Ok(())
@@ -246,7 +246,7 @@ fn service(
         env,
         log: space.dir().join(format!("{name}.log")),
         probe: Probe::Readyz { port: admin_port },
-        patience: Duration::from_secs(30),
+        patience: Duration::from_secs(90),
         end: Signal::KILL,
         name,
     })?;

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long a server may take to obey.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Stack {
     /// Redis forgets everything, of all spaces: `FLUSHALL`.

@@ -11,7 +11,7 @@ use tokio::{
 use crate::error::{Doing, Error, Result};
 
 /// How long a server may take to obey.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The first line of its answer.
 pub(crate) async fn line(port: u16, command: &str) -> Result<String> {

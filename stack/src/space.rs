@@ -201,12 +201,13 @@ impl Space {
 }
 
 /// How long deleting may take before what is there is left to the end of the stack.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Drop for Space {
     fn drop(&mut self) {
         // The logs of a test that failed are kept for as long as the stack.
         if !std::thread::panicking() {
+            // It lies in the stack's folder, which is removed as a whole.
             let _ = fs::remove_dir_all(&self.dir);
         }
         if !self.delete {

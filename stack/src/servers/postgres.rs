@@ -171,7 +171,7 @@ pub(crate) fn start(
         env: Vec::new(),
         log: dir.join("postgres.log"),
         probe: Probe::Postgres { port },
-        patience: Duration::from_secs(30),
+        patience: Duration::from_secs(90),
         // "Immediate shutdown": backends end too, and no shared memory is left behind as after SIGKILL.
         end: Signal::QUIT,
     })?;

@@ -176,7 +176,7 @@ fn process(
         env: Vec::new(),
         log: dir.join(format!("{name}.log")),
         probe,
-        patience: Duration::from_secs(20),
+        patience: Duration::from_secs(60),
         end: Signal::KILL,
     })
 }
