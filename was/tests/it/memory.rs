@@ -14,12 +14,19 @@ const AT_ONCE: usize = 10;
 /// Messages of each catch-up, the last of them large.
 const BURST: usize = 30;
 
-fn resident(gateway: &Gateway) -> usize {
+/// What a connection may leave in the process, in bytes: less than any of the buffers that trap 14 is
+/// about (the WebSocket library's 134 KB, hyper's 8 KiB) together with the usual 2 to 4 KB, which
+/// differ from run to run. It is not the figure that we promise: `loadtest bench` measures that one.
+const LEFT: usize = 8_000;
+
+/// The memory of the process that no file backs: pages of the program itself come and go as the
+/// machine likes.
+fn anonymous(gateway: &Gateway) -> usize {
     let path = format!("/proc/{}/status", gateway.child.id().unwrap());
     let status = std::fs::read_to_string(path).unwrap();
     let line = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix("RssAnon:"))
         .unwrap();
     line.trim()
         .trim_end_matches(" kB")
@@ -58,6 +65,10 @@ async fn trap_14_an_idle_connection_is_small_whatever_went_over_it() {
         ("SWITCHBOARD_WAS_AUDIT_LEAST", "110s"),
         // Nobody reads the sockets while others are opened.
         ("SWITCHBOARD_WAS_PING_EVERY", "100s"),
+        // glibc's: what is large goes back to the machine when it is let go, and the holes that
+        // the catch-ups leave do not depend on which threads served them.
+        ("MALLOC_ARENA_MAX", "1"),
+        ("MALLOC_MMAP_THRESHOLD_", "8192"),
     ];
     let gateway = house.gateway("was-0", &env).await;
     let mut tokens = Vec::new();
@@ -90,10 +101,10 @@ async fn trap_14_an_idle_connection_is_small_whatever_went_over_it() {
     };
     let _warm = open(&gateway, &tokens, 0, WARM).await;
     settled(WARM).await;
-    let before = resident(&gateway);
+    let before = anonymous(&gateway);
     let mut sockets = open(&gateway, &tokens, WARM, WARM + MORE).await;
     settled(WARM + MORE).await;
-    let idle = resident(&gateway).saturating_sub(before) / MORE;
+    let idle = anonymous(&gateway).saturating_sub(before) / MORE;
 
     for socket in &mut sockets {
         let send = json!({ "type": "send", "room": 1, "id": Uuid::new_v4(), "body": large });
@@ -104,12 +115,12 @@ async fn trap_14_an_idle_connection_is_small_whatever_went_over_it() {
             "{answer}"
         );
     }
-    let after = resident(&gateway).saturating_sub(before) / MORE;
+    let after = anonymous(&gateway).saturating_sub(before) / MORE;
     println!("{idle} bytes an idle connection, {after} after a large frame");
-    assert!(idle < 5_000, "{idle} bytes an idle connection");
+    assert!(idle < LEFT, "{idle} bytes an idle connection");
     // The producer's own memory is in it too.
     assert!(
-        after < 8_000,
+        after < LEFT,
         "{after} bytes a connection after a large frame"
     );
 }
