@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use routing::{Lookup, RouteTable, RoutingError, since_boot};
 use stack::{RedisAlone, RedisKind};
 
-use crate::place::{LEASE, Process, connect, eventually, route, user};
+use crate::place::{LEASE, PATIENCE, Process, connect, eventually, route, user};
 
 #[tokio::test]
 async fn a_redis_that_fails_is_told_in_time_and_found_again() {
@@ -29,14 +29,15 @@ async fn a_redis_that_fails_is_told_in_time_and_found_again() {
     let found = routes.lookup(&[user(8)]).await;
     assert_eq!(found.unknown, [user(8)]);
     assert_eq!(found.failure.unwrap().label(), "timeout");
-    assert!(asked.elapsed() < Duration::from_millis(500));
+    assert!(asked.elapsed() < Duration::from_secs(2));
     let asked = Instant::now();
     for _ in 0..100 {
         let found = routes.lookup(&[user(7), user(8)]).await;
         assert_eq!(found.failure.unwrap().label(), "away");
         assert_eq!(found.unknown.len(), 2);
     }
-    assert!(asked.elapsed() < Duration::from_millis(250));
+    // Waited for, they would take 25 s.
+    assert!(asked.elapsed() < Duration::from_secs(5));
     server.resume();
     let second = a.held().await;
     assert_eq!(second.home, first.home);
@@ -51,7 +52,7 @@ async fn a_redis_that_fails_is_told_in_time_and_found_again() {
     for _ in 0..10 {
         assert_eq!(routes.fresh(&[user(9)]).await.unknown, [user(9)]);
     }
-    assert!(asked.elapsed() < Duration::from_secs(1));
+    assert!(asked.elapsed() < PATIENCE);
 
     // Back, and empty: the keeper takes the same home again, above the number that only it knows.
     server.restart().await.unwrap();

@@ -1,5 +1,6 @@
 //! Where a test works, and how it waits.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use protocol::{Home, UserId};
 use routing::decide::View;
 use routing::{
-    Held, HomeKeeper, HomeSettings, HomeState, Markers, Redis, RedisSettings, Route, RouteTable,
-    since_boot,
+    Held, HomeKeeper, HomeSettings, HomeState, Looked, Markers, Redis, RedisSettings, Route,
+    RouteTable, RoutingError, Shard, since_boot,
 };
 use stack::{Space, Stack};
 use tokio::sync::{oneshot, watch};
@@ -17,10 +18,10 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 /// Long enough for a busy machine, short enough for a lease that is waited for.
-pub(crate) const LEASE: Duration = Duration::from_secs(1);
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
 
 /// Nothing that is waited for here takes as long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A Redis with keys of the test's own; they are the test's as long as the space is kept.
 pub(crate) async fn redis() -> (Space, Redis) {
@@ -36,8 +37,7 @@ pub(crate) fn connect(url: &str, key_prefix: &str) -> Redis {
 
 /// Sets the markers, and waits until look-ups are answered by all shards.
 pub(crate) async fn believed(redis: &Redis) {
-    let looked = Markers::new(redis).look().await;
-    assert!(looked.failure.is_none(), "{looked:?}");
+    look(&mut Markers::new(redis)).await;
     let table = RouteTable::new(redis);
     let all: Vec<UserId> = (1..=256).map(user).collect();
     let ask = || async { table.fresh(&all).await };
@@ -53,6 +53,28 @@ pub(crate) async fn known(table: &RouteTable, user: UserId) -> Arc<[Route]> {
     let ask = || async { table.lookup(&[user]).await };
     let found = eventually("a look-up", ask, |found| found.unknown.is_empty()).await;
     Arc::clone(&found.known[&user])
+}
+
+/// Asks until Redis answers: a busy machine is late with one answer and another.
+pub(crate) async fn answered<T: Debug, F: Future<Output = Result<T, RoutingError>>>(
+    ask: impl FnMut() -> F,
+) -> T {
+    eventually("an answer", ask, Result::is_ok).await.unwrap()
+}
+
+/// Looks until all markers could be read; all that were found lost on the way.
+pub(crate) async fn look(markers: &mut Markers) -> BTreeSet<Shard> {
+    let mut lost = BTreeSet::new();
+    let start = Instant::now();
+    loop {
+        let looked: Looked = markers.look().await;
+        lost.extend(looked.lost);
+        if looked.failure.is_none() {
+            return lost;
+        }
+        assert!(start.elapsed() < PATIENCE, "{:?}", looked.failure);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Asks again until the answer is the wanted one; fails with the last one.
@@ -95,10 +117,14 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(redis: &Redis, name: &str, homes: i32) -> Self {
+        Self::with_lease(redis, name, homes, LEASE)
+    }
+
+    pub(crate) fn with_lease(redis: &Redis, name: &str, homes: i32, lease: Duration) -> Self {
         let settings = HomeSettings {
             name: name.to_owned(),
             homes,
-            lease: LEASE,
+            lease,
         };
         let (keeper, state) = HomeKeeper::new(redis, settings);
         let views = keeper.views();
