@@ -53,7 +53,8 @@ impl HomeTable {
     /// was heard.
     ///
     /// # Errors
-    /// [`RoutingError::Redis`] when Redis can't be asked.
+    /// [`RoutingError::Away`] or [`RoutingError::Redis`] when Redis can't be asked, [`RoutingError::Replaced`] when
+    /// another server has taken its place meanwhile.
     pub async fn look(&self) -> Result<View, RoutingError> {
         // Nobody has no name.
         self.hear("", 0, Duration::ZERO, false).await
@@ -66,7 +67,8 @@ impl HomeTable {
     /// and incarnation, with time left, is lost.
     ///
     /// # Errors
-    /// [`RoutingError::Redis`] when Redis can't be asked.
+    /// [`RoutingError::Away`] or [`RoutingError::Redis`] when Redis can't be asked, [`RoutingError::Replaced`] when
+    /// another server has taken its place meanwhile.
     pub async fn take_part(
         &self,
         owner: &str,

@@ -78,7 +78,8 @@ impl RouteTable {
     /// of the user.
     ///
     /// # Errors
-    /// [`RoutingError::Full`] when it would be one more than the user may have.
+    /// [`RoutingError::Full`] when it would be one more than the user may have. After any other it may have been
+    /// written, or not.
     pub async fn write(
         &self,
         user: UserId,
@@ -170,7 +171,7 @@ impl RouteTable {
     /// hundred users.
     ///
     /// # Errors
-    /// [`RoutingError::Redis`] when Redis can't be asked.
+    /// [`RoutingError::Away`] or [`RoutingError::Redis`] when one of the servers can't be asked.
     pub async fn current(&self, users: &[UserId]) -> Result<Vec<Arc<[Route]>>, RoutingError> {
         let (parts, nowhere) = self.redis.by_server(users, place);
         if !nowhere.is_empty() {
