@@ -57,7 +57,8 @@ impl TraceSettings {
         let url = values.optional::<String>(ENDPOINT).and_then(|text| {
             let url = endpoint(&text);
             if url.is_none() {
-                let expected = "expected http:// or https:// with a host, as http://collector:4318";
+                let expected = "expected http:// or https:// with a host, as http://collector:4318, and nothing else: \
+                                what the collector must know goes into trace.headers";
                 values.mistake(ENDPOINT, expected);
             }
             url
@@ -83,6 +84,9 @@ fn endpoint(text: &str) -> Option<Url> {
     let mut url = Url::parse(text.trim()).ok()?;
     let plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()
+        // It is shown by check-config and in logs; what is secret stands in the headers.
+        && url.username().is_empty()
+        && url.password().is_none()
         && url.query().is_none()
         && url.fragment().is_none();
     let path = url.path().trim_end_matches('/').to_owned();
@@ -122,6 +126,8 @@ mod tests {
             "http://",
             "grpc://c:4317",
             "http://c/?x=1",
+            "http://token@c:4318",
+            "http://name:word@c:4318",
             "c",
         ] {
             assert_eq!(to(wrong), None, "{wrong}");
