@@ -19,13 +19,17 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::scenario::lock;
 
 /// What it is signed with; nobody here checks it.
-const SECRET: &str = "not checked here, but long enough to be one";
+pub(crate) const SECRET: &str = "not checked here, but long enough to be one";
+/// How long its push worker waits for somebody to come back. Who is away in a round is away for good: there is nobody to
+/// wait for.
+pub(crate) const WAIT: &str = "1s";
 /// No request of a push worker is as large.
 const MOST: usize = 16 << 20;
 
 /// Listens until it is dropped.
 pub(crate) struct Hook {
-    port: u16,
+    /// Where push workers find it.
+    url: String,
     told: Arc<Told>,
     _task: AbortOnDropHandle<()>,
 }
@@ -48,36 +52,48 @@ struct Message {
 }
 
 impl Hook {
+    /// At a free port, for push workers on this machine.
     pub(crate) async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let port = listener.local_addr()?.port();
+        let url = format!("http://{}/", listener.local_addr()?);
+        Ok(Self::on(listener, url))
+    }
+
+    /// Where somebody listens already; push workers find it at `url`.
+    pub(crate) fn on(listener: TcpListener, url: String) -> Self {
         let told = Arc::new(Told::default());
         let task = tokio::spawn(serve(listener, Arc::clone(&told)));
-        Ok(Self {
-            port,
+        Self {
+            url,
             told,
             _task: AbortOnDropHandle::new(task),
-        })
+        }
+    }
+
+    /// Where push workers find it.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// The settings of a push worker that tells here.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
         [
-            (
-                "SWITCHBOARD_PUSH_WEBHOOK_URL",
-                format!("http://127.0.0.1:{}/", self.port),
-            ),
-            ("SWITCHBOARD_PUSH_WEBHOOK_SECRET", SECRET.to_owned()),
-            // Who is away in a round is away for good: there is nobody to wait for.
-            ("SWITCHBOARD_PUSH_WAIT", "1s".to_owned()),
+            ("SWITCHBOARD_PUSH_WEBHOOK_URL", self.url()),
+            ("SWITCHBOARD_PUSH_WEBHOOK_SECRET", SECRET),
+            ("SWITCHBOARD_PUSH_WAIT", WAIT),
         ]
-        .map(|(key, value)| (key.to_owned(), value))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into()
     }
 
     /// Who was told of what in a room, each pair once.
     pub(crate) fn told_in(&self, room: RoomId) -> HashSet<(UserId, Seq)> {
         lock(&self.told.0).get(&room).cloned().unwrap_or_default()
+    }
+
+    /// Whether it was told of anything that it has not forgotten.
+    pub(crate) fn was_told(&self) -> bool {
+        !lock(&self.told.0).is_empty()
     }
 
     /// Forgets a room: its round is over.
@@ -163,9 +179,10 @@ mod tests {
     #[tokio::test]
     async fn remembers_each_pair_once_over_one_connection() {
         let hook = Hook::start().await.unwrap();
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, hook.port))
-            .await
-            .unwrap();
+        assert!(!hook.was_told());
+        let host = hook.url().strip_prefix("http://").unwrap();
+        let host = host.strip_suffix('/').unwrap();
+        let mut stream = TcpStream::connect(host).await.unwrap();
         let body = r#"{"user":3,"messages":[{"room":7,"seq":1,"sender":1},{"room":7,"seq":2}]}"#;
         for body in [body, body, "{}"] {
             let length = body.len();
@@ -191,7 +208,8 @@ mod tests {
         let told = hook.told_in(room);
         assert_eq!(told.len(), 2);
         assert!(told.contains(&(user, Seq::ZERO.next())));
+        assert!(hook.was_told());
         hook.forget(room);
-        assert!(hook.told_in(room).is_empty());
+        assert!(!hook.was_told() && hook.told_in(room).is_empty());
     }
 }

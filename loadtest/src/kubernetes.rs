@@ -3,7 +3,7 @@
 //!
 //! A round is that of [`crate::break_it`]: users of its own, steady load, a [`stroke`], until all stands again, verdict.
 //! [`site`] is the release, by `kubectl` and `helm` as processes ([`tools`]). What their answers mean is read by pure parts:
-//! [`pods`], [`owners`], [`address`], [`hardened`].
+//! [`pods`], [`owners`], [`address`], [`hardened`]. Pushes come to this machine, if it can be reached: [`webhook`].
 
 mod address;
 mod hardened;
@@ -14,6 +14,7 @@ mod site;
 mod stroke;
 mod tools;
 mod trial;
+mod webhook;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -23,15 +24,19 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::{
-    breaking::{BreakReport, Course, Rounds, bar, ride, say, warm_up},
+    breaking::{BreakReport, Course, Pushes, Rounds, bar, ride, say, warm_up},
     typed::typed,
 };
 
 use site::{Image, Site};
 use stroke::Stroke;
 use tools::Tools;
+use webhook::{Place, Webhook};
 
 pub use trial::Trial;
+
+/// Members who are never connected, of whom push workers have to tell.
+const ABSENT: usize = 10;
 
 /// Installs the chart into the cluster that KUBECONFIG names, and tries it under load.
 #[derive(Debug, Clone, Args)]
@@ -63,6 +68,9 @@ pub struct KubernetesArgs {
     /// Where clients get in, if not by a port of the nodes: http://host:port
     #[arg(long, value_name = "URL,URL", value_delimiter = ',')]
     pub url: Vec<String>,
+    /// Tries pushes, too: a port of this machine that is free, and how pods reach it. It is listened at on all addresses.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub webhook: Option<String>,
     /// Sessions, over 3 gateways.
     #[arg(long, default_value_t = 300)]
     pub users: usize,
@@ -96,7 +104,12 @@ impl KubernetesArgs {
             "--chart {}: there is no chart",
             self.chart.display()
         );
+        self.place()?;
         Image::parse(&self.image).map(drop)
+    }
+
+    fn place(&self) -> anyhow::Result<Option<Place>> {
+        self.webhook.as_deref().map(Place::parse).transpose()
     }
 
     fn trials(&self) -> Vec<Trial> {
@@ -111,8 +124,8 @@ impl KubernetesArgs {
         Course {
             users: self.users,
             room_size: self.room_size,
-            // Who is not connected is pushed, which a cluster of one's own shows: `loadtest break`.
-            absent: 0,
+            // Who is not connected is pushed: nobody is where that is not to be seen.
+            absent: if self.webhook.is_some() { ABSENT } else { 0 },
             leaving: 0,
             rate: self.rate,
             before: self.rounds.load_before(),
@@ -144,10 +157,12 @@ pub struct KubernetesReport {
     pub kept: Vec<String>,
     /// What was not.
     pub broken: Vec<String>,
+    /// What no trial looked at, and what it takes to look.
+    pub untried: Vec<String>,
 }
 
 impl KubernetesReport {
-    /// Whether everything was tried, every row is good and every promise was kept.
+    /// Whether every trial was made, every row is good and every promise was kept.
     #[must_use]
     pub fn is_good(&self) -> bool {
         self.rounds.is_good() && self.broken.is_empty()
@@ -163,6 +178,9 @@ impl std::fmt::Display for KubernetesReport {
         for broken in &self.broken {
             writeln!(f, "BROKEN: {broken}")?;
         }
+        for untried in &self.untried {
+            writeln!(f, "not tried: {untried}")?;
+        }
         Ok(())
     }
 }
@@ -175,6 +193,10 @@ impl std::fmt::Display for KubernetesReport {
 pub async fn kubernetes(args: &KubernetesArgs) -> anyhow::Result<KubernetesReport> {
     args.check()?;
     let site = args.site()?;
+    let webhook = match args.place()? {
+        Some(place) => Some(place.listen().await?),
+        None => None,
+    };
     let bar = bar();
     let context = site
         .tools
@@ -184,10 +206,14 @@ pub async fn kubernetes(args: &KubernetesArgs) -> anyhow::Result<KubernetesRepor
     say(&bar, &format!("cluster: {}", context.trim()));
     let made_namespace = !site.has_namespace().await?;
     let mut report = KubernetesReport::default();
-    if !args.reuse {
-        install(args, &site, &bar, &mut report).await?;
+    if webhook.is_none() {
+        let words = "pushes to who is not connected: they need --webhook";
+        report.untried.push(words.to_owned());
     }
-    all(args, &site, &bar, &mut report).await;
+    if !args.reuse {
+        install(args, &site, webhook.as_ref(), &bar, &mut report).await?;
+    }
+    all(args, &site, webhook.as_ref(), &bar, &mut report).await;
     bar.finish_and_clear();
     if args.keep || args.reuse {
         return Ok(report);
@@ -204,6 +230,7 @@ pub async fn kubernetes(args: &KubernetesArgs) -> anyhow::Result<KubernetesRepor
 async fn install(
     args: &KubernetesArgs,
     site: &Site,
+    webhook: Option<&Webhook>,
     bar: &ProgressBar,
     report: &mut KubernetesReport,
 ) -> anyhow::Result<()> {
@@ -214,7 +241,7 @@ async fn install(
         site.load(command, &tags).await?;
     }
     let Tools { namespace, release } = &site.tools;
-    let took = site.install().await.with_context(|| {
+    let took = site.install(webhook).await.with_context(|| {
         format!("left as it is; to remove it: helm uninstall {release} --namespace {namespace}")
     })?;
     let took = took.as_secs_f64();
@@ -224,7 +251,13 @@ async fn install(
     Ok(())
 }
 
-async fn all(args: &KubernetesArgs, site: &Site, bar: &ProgressBar, report: &mut KubernetesReport) {
+async fn all(
+    args: &KubernetesArgs,
+    site: &Site,
+    webhook: Option<&Webhook>,
+    bar: &ProgressBar,
+    report: &mut KubernetesReport,
+) {
     let (course, trials) = (args.course(), args.trials());
     let mut step = "begin".to_owned();
     let result = async {
@@ -237,6 +270,10 @@ async fn all(args: &KubernetesArgs, site: &Site, bar: &ProgressBar, report: &mut
         harden(site, report).await?;
         bar.set_prefix("warming up");
         warm_up(&course, args.rounds.warm_up, urls.clone()).await?;
+        // Without load nobody is told of anything.
+        if let Some(webhook) = webhook.filter(|_| args.rounds.warm_up > 0.0) {
+            webhook.heard().await?;
+        }
         for (number, trial) in (1..).zip(&trials) {
             step = typed(trial);
             bar.set_prefix(format!("{number}/{} {step}", trials.len()));
@@ -245,6 +282,10 @@ async fn all(args: &KubernetesArgs, site: &Site, bar: &ProgressBar, report: &mut
             let next = args.next_tag.as_deref();
             let mut stroke = Stroke::prepare(*trial, site, next, &scenario).await?;
             let (mut row, story) = ride(&course, &scenario, &mut stroke, bar).await?;
+            if let Some(Webhook { hook, .. }) = webhook {
+                let pushes = Pushes::settle(&scenario, hook, trial.patience()).await;
+                pushes.tell(&mut row);
+            }
             row.remarks.append(&mut stroke.remarks);
             if !row.is_good() {
                 row.remarks.extend(scenario.gauge().remarks());
@@ -316,7 +357,16 @@ mod tests {
         let args = parse("kubernetes --image switchboard:1 --only install,was-scaled");
         assert_eq!(args.trials(), [Trial::Install, Trial::WasScaled]);
         args.check().unwrap();
-        let bad = ["", "--next-tag 2 --rate 0", "--next-tag 2 --after=-1"];
+        assert_eq!(args.course().absent, 0);
+        let args = parse("kubernetes --image switchboard:1 --next-tag 2 --webhook 10.0.0.1:8099");
+        assert_eq!(args.course().absent, ABSENT);
+        args.check().unwrap();
+        let bad = [
+            "",
+            "--next-tag 2 --rate 0",
+            "--next-tag 2 --after=-1",
+            "--next-tag 2 --webhook 8099",
+        ];
         for more in bad {
             let args = parse(&format!("kubernetes --image switchboard:1 {more}"));
             assert!(args.check().is_err(), "{more}");
@@ -336,6 +386,8 @@ mod tests {
         report.broken.push("two were evicted".to_owned());
         assert!(!report.is_good());
         assert!(report.to_string().contains("BROKEN: two were evicted"));
+        report.untried.push("pushes".to_owned());
+        assert!(report.to_string().ends_with("not tried: pushes\n"));
         let json = serde_json::to_value(&report).unwrap();
         assert!(json["rows"].is_array() && json["failed"].is_null());
     }

@@ -5,6 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use protocol::{RoomId, Seq, UserId};
 use tokio::time::{Instant, sleep};
 
+use super::row::Row;
 use crate::{hook::Hook, scenario::Scenario};
 
 /// How often it is looked.
@@ -14,18 +15,18 @@ const NAMED: usize = 4;
 
 /// What the push worker had told when a round was over.
 #[derive(Debug, Default)]
-pub(super) struct Pushes {
+pub(crate) struct Pushes {
     /// Pairs of a user and a message.
-    pub(super) pushed: u64,
+    pushed: u64,
     /// Pairs of who is not there and an accepted message of which it did not tell; see [`Scenario::to_push`].
-    pub(super) unpushed: u64,
+    unpushed: u64,
     /// The first of these.
-    pub(super) remarks: Vec<String>,
+    remarks: Vec<String>,
 }
 
 impl Pushes {
     /// Waits until all who have to be told were, or `within` has passed without. The rooms are forgotten then.
-    pub(super) async fn settle(scenario: &Scenario, hook: &Hook, within: Duration) -> Self {
+    pub(crate) async fn settle(scenario: &Scenario, hook: &Hook, within: Duration) -> Self {
         let deadline = Instant::now() + within;
         let pushes = loop {
             let pushes = Self::of(scenario, hook);
@@ -38,6 +39,13 @@ impl Pushes {
             hook.forget(room.id);
         }
         pushes
+    }
+
+    /// Into the row of its round.
+    pub(crate) fn tell(self, row: &mut Row) {
+        row.pushed = self.pushed;
+        row.unpushed = self.unpushed;
+        row.remarks.extend(self.remarks);
     }
 
     fn of(scenario: &Scenario, hook: &Hook) -> Self {
@@ -81,5 +89,10 @@ mod tests {
         assert_eq!(pushes.remarks, ["user 1 was not told of 1:3"]);
         pushes.judge(room, &[], &HashSet::new());
         assert_eq!((pushes.pushed, pushes.unpushed), (3, 1));
+
+        let mut row = Row::default();
+        pushes.tell(&mut row);
+        assert_eq!((row.pushed, row.unpushed), (3, 1));
+        assert!(!row.is_good() && row.remarks.len() == 1);
     }
 }

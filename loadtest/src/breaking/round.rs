@@ -187,10 +187,8 @@ pub(crate) async fn round(
     let (mut row, story) = ride(course, &scenario, &mut harm, bar).await?;
     let pushes = Pushes::settle(&scenario, &ground.hook, fault.patience()).await;
     harm.look_back().await?;
-    row.pushed = pushes.pushed;
-    row.unpushed = pushes.unpushed;
+    pushes.tell(&mut row);
     row.accepted_meanwhile = harm.accepted_meanwhile;
-    row.remarks.extend(pushes.remarks);
     row.remarks.extend(harm.remarks);
     row.remarks.extend(restore(system).await?);
     if !row.is_good() {

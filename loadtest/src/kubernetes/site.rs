@@ -11,6 +11,7 @@ use super::{
     owners::{self, Owned},
     pods::{self, Pod},
     tools::{self, Tools},
+    webhook::Webhook,
 };
 
 /// How often it is looked what pods do.
@@ -69,8 +70,9 @@ impl Site {
         Ok(())
     }
 
-    /// Installs the chart with its `dev` values, and returns how long it took until all was ready.
-    pub(super) async fn install(&self) -> anyhow::Result<Duration> {
+    /// Installs the chart with its `dev` values, with push workers where they have somebody to tell, and returns how long it
+    /// took until all was ready.
+    pub(super) async fn install(&self, webhook: Option<&Webhook>) -> anyhow::Result<Duration> {
         let begin = Instant::now();
         let chart = self.chart.to_string_lossy();
         let dev = self.chart.join("values-dev.yaml");
@@ -86,12 +88,15 @@ impl Site {
         for file in &files {
             args.extend(["--values", file]);
         }
-        let own = json!({
+        let mut own = json!({
             "image": {"repository": self.image.repository, "tag": self.image.tag},
             "service": {"type": "NodePort"},
             "was": {"replicas": GATEWAYS},
             "classifier": {"replicas": CLASSIFIERS},
         });
+        for (key, values) in webhook.map(Webhook::values).into_iter().flatten() {
+            own[key] = values;
+        }
         self.tools.helm(&args, &own.to_string()).await?;
         Ok(begin.elapsed())
     }
