@@ -53,7 +53,7 @@ chart: build ## Checks the Helm chart, its alerts, dashboards and k8s/ (installs
 	@sh helm/install.sh
 	@PROGRAMS=$(TARGET)/debug helm/check
 
-# Not in `chart`, nor in .ci/run: how it does on slower machines than ours is not known yet.
+# Not in `chart`, nor in .ci/run: a machine with too much to do raises alerts without a mistake anywhere.
 observe: build ## Lets a Prometheus watch a running system, with the chart's alerts and dashboards (some 80 s)
 	@sh helm/install.sh
 	@PATH="$(abspath $(TARGET))/tools:$$PATH" helm/tools/observe $(TARGET)/debug/loadtest
