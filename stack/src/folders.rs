@@ -173,8 +173,9 @@ mod tests {
         let dead = OwnFolder::at(runs.path().join("dead")).unwrap();
         let elsewhere = tempfile::tempdir().unwrap().keep();
         dead.adopt(&elsewhere).unwrap();
-        let (dead, left) = (dead.path.clone(), dead);
-        drop(left);
+        // To close the file would not do: what another test starts this moment has it open until it runs.
+        dead.lock.unlock().unwrap();
+        let dead = dead.path;
         let young = runs.path().join("without a lock yet");
         fs::create_dir(&young).unwrap();
 

@@ -2,9 +2,9 @@
 
 use std::{
     env, fs,
-    os::unix::fs::PermissionsExt as _,
+    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 struct Played {
@@ -28,11 +28,20 @@ impl Played {
         self.bin.path().join("orders")
     }
 
+    /// Written by a process of its own: what another test starts this moment would have a file of ours open for writing, and
+    /// such a file can't be run (ETXTBSY).
     fn program(&self, name: &str, does: &str) {
-        let file = self.bin.path().join(name);
-        fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, format!("#!/bin/sh\n{does}\n")).unwrap();
-        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut install = Command::new("install")
+            .args(["-D", "-m", "755", "/dev/stdin"])
+            .arg(self.bin.path().join(name))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let script = format!("#!/bin/sh\n{does}\n");
+        let mut stdin = install.stdin.take().unwrap();
+        stdin.write_all(script.as_bytes()).unwrap();
+        drop(stdin);
+        assert!(install.wait().unwrap().success(), "{name}");
     }
 
     fn java(&self, name: &str, version: &str) {
