@@ -41,7 +41,7 @@ doc: install ## Builds the documentation, warnings denied
 # What is quick to fail comes first; everything is built before the servers start.
 test: fmt names clippy doc build ## Formatting, lints, documentation and all tests on real servers
 	cargo test --locked --workspace --no-run
-	$(STACK) test -- cargo test --locked --workspace
+	$(STACK) test -- cargo test --locked --workspace --no-fail-fast
 
 # What the chart says of settings and metrics, against the source: a new name fails here, not only in `make chart`.
 names:
