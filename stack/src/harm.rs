@@ -32,22 +32,6 @@ impl Stack {
     pub async fn flush_redis(&self) -> Result<()> {
         self.redis_servers().flush().await
     }
-
-    /// Ends every connection to Redis that hears what is published, of all spaces; says how many.
-    ///
-    /// # Errors
-    /// When Redis does not answer, or not with a number.
-    pub async fn end_subscribers(&self) -> Result<u64> {
-        let command = "CLIENT KILL TYPE pubsub";
-        let mut ended = 0;
-        for port in &self.addresses().redis_ports {
-            let answer = line(*port, command).await?;
-            let count = answer.strip_prefix(':');
-            let count: Option<u64> = count.and_then(|count| count.parse().ok());
-            ended += count.ok_or_else(|| refused(command, answer))?;
-        }
-        Ok(ended)
-    }
 }
 
 impl Space {

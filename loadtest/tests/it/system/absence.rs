@@ -5,7 +5,7 @@ use std::time::Duration;
 use client::Event;
 use loadtest::Paced;
 use protocol::{RoomId, Seq};
-use stack::Stack;
+use stack::{RedisAlone, RedisKind};
 use tokio::time::{Instant, sleep};
 
 use super::bench::{Bench, PATIENCE, metric, until};
@@ -88,12 +88,13 @@ async fn i4_who_connects_under_fire_misses_nothing() {
     const AHEAD: i64 = 2_000;
     // The cursor is what another client has seen, which on a busy machine is some way behind: a comer is
     // to get all of it, not a gap.
-    let stack = Stack::shared().await.unwrap();
     let replay = [
         ("SWITCHBOARD_WAS_REPLAY_ROOM", "10000"),
         ("SWITCHBOARD_WAS_REPLAY_TOTAL", "10000"),
     ];
-    let mut bench = Bench::with(stack, 3, 2, &replay).await;
+    // Its own: nobody else's hints are to be lost.
+    let redis = RedisAlone::start(RedisKind::One).await.unwrap();
+    let mut bench = Bench::with_redis(&redis, 3, 2, &replay).await;
     bench.scenario.users(3 + COMERS).await.unwrap();
     bench.scenario.room(&[0, 1, 2]).await.unwrap();
     for writer in 0..3 {
@@ -165,7 +166,7 @@ async fn i4_who_connects_under_fire_misses_nothing() {
         let mut often = tokio::time::interval(Duration::from_millis(20));
         loop {
             often.tick().await;
-            stack.end_subscribers().await.unwrap();
+            redis.end_subscribers().await.unwrap();
         }
     };
     let start = Instant::now();

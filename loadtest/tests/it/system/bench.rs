@@ -28,10 +28,16 @@ impl Bench {
         Self::with(Stack::shared().await.unwrap(), was, classifiers, &[]).await
     }
 
-    /// On them, but for a Redis of the test's own, which it may stop.
-    pub(super) async fn with_redis(redis: &RedisAlone, was: usize, classifiers: usize) -> Self {
+    /// On them, but for a Redis of the test's own, which it may stop; with further settings.
+    pub(super) async fn with_redis(
+        redis: &RedisAlone,
+        was: usize,
+        classifiers: usize,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let stack = Stack::shared().await.unwrap();
-        let settings = [("SWITCHBOARD_REDIS_URL", redis.url())];
+        let its = [("SWITCHBOARD_REDIS_URL", redis.url())];
+        let settings = [&its, settings].concat();
         Self::with(stack, was, classifiers, &settings).await
     }
 

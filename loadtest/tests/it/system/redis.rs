@@ -21,7 +21,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 #[tokio::test(flavor = "multi_thread")]
 async fn i5_live_delivery_goes_on_without_redis() {
     let redis = RedisAlone::start(RedisKind::One).await.unwrap();
-    let mut bench = Bench::with_redis(&redis, 2, 1).await;
+    let mut bench = Bench::with_redis(&redis, 2, 1, &[]).await;
     bench.scenario.users(20).await.unwrap();
     let pairs = (0..10).map(|n| vec![2 * n, 2 * n + 1]).collect();
     bench.scenario.rooms_of(pairs).await.unwrap();

@@ -40,7 +40,7 @@ async fn i2_five_times_the_same_id_is_one_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn i2_killed_between_commit_and_route() {
     let redis = RedisAlone::start(RedisKind::One).await.unwrap();
-    let mut bench = Bench::with_redis(&redis, 2, 2).await;
+    let mut bench = Bench::with_redis(&redis, 2, 2, &[]).await;
     pair(&mut bench).await;
     let store = bench.store().await;
     let (room, lane) = room_and_lane(&bench);

@@ -117,6 +117,22 @@ impl RedisServers {
         }
     }
 
+    /// Ends every connection that hears what is published; says how many.
+    ///
+    /// # Errors
+    /// When one does not answer, or not with a number.
+    pub async fn end_subscribers(&self) -> Result<u64> {
+        let command = "CLIENT KILL TYPE pubsub";
+        let mut ended = 0;
+        for port in &self.ports {
+            let answer = line(*port, command).await?;
+            let count = answer.strip_prefix(':');
+            let count: Option<u64> = count.and_then(|count| count.parse().ok());
+            ended += count.ok_or_else(|| refused(command, answer))?;
+        }
+        Ok(ended)
+    }
+
     /// All of them forget everything: `FLUSHALL`.
     ///
     /// # Errors
