@@ -178,7 +178,7 @@ impl Server {
         })
     }
 
-    /// `kill -9`, the process and all it started; returns when it is gone.
+    /// `kill -9`, the process and all it started; returns when they are gone.
     pub fn kill(&self) {
         self.finish(Signal::KILL);
     }
@@ -190,10 +190,10 @@ impl Server {
         }
     }
 
-    /// `SIGSTOP`, the process and all it started: alive, connected, silent.
+    /// `SIGSTOP`, the process and all it started: alive, connected, silent. Returns when they stand still.
     pub fn pause(&self) {
         if let Some(pid) = self.pid() {
-            process::signal_all(pid, Signal::STOP);
+            process::stop_all(pid);
         }
     }
 
@@ -280,7 +280,7 @@ impl Server {
             return;
         }
         if signal == Signal::KILL {
-            process::signal_all(child.id(), signal);
+            process::kill_all(child.id());
         } else {
             process::signal_all(child.id(), Signal::CONT);
             process::signal_one(child.id(), signal);
@@ -291,7 +291,7 @@ impl Server {
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
-            process::signal_all(child.id(), Signal::KILL);
+            process::kill_all(child.id());
         }
         // Nothing outlives SIGKILL; the status of who was killed tells nothing.
         let _ = child.wait();
