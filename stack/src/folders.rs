@@ -12,6 +12,7 @@ use std::{
     env,
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -54,8 +55,13 @@ impl OwnFolder {
         fs::create_dir_all(&runs).doing(|| format!("create {}", runs.display()))?;
         sweep(&runs);
         forget_old_logs(&root().join(FAILED));
-        let name = uuid::Uuid::new_v4().simple().to_string();
-        Self::at(runs.join(&name[..12]))
+        loop {
+            let name = uuid::Uuid::new_v4().simple().to_string();
+            let folder = Self::at(runs.join(&name[..12]))?;
+            if folder.is_there() {
+                return Ok(folder);
+            }
+        }
     }
 
     /// Makes or takes over the folder `path`.
@@ -65,6 +71,12 @@ impl OwnFolder {
         let lock = File::create(&file).doing(|| format!("create {}", file.display()))?;
         lock.lock().doing(|| format!("lock {}", file.display()))?;
         Ok(Self { path, lock })
+    }
+
+    /// Not when another process swept between the making of the lock and the locking of it, and took what nobody held for
+    /// left behind.
+    fn is_there(&self) -> bool {
+        self.lock.metadata().is_ok_and(|lock| lock.nlink() > 0)
     }
 
     /// Makes `other` go together with this folder.
@@ -184,6 +196,17 @@ mod tests {
         assert!(!dead.exists());
         assert!(!elsewhere.exists());
         assert!(young.exists());
+    }
+
+    #[test]
+    fn a_folder_that_was_swept_while_it_was_made_is_noticed() {
+        let runs = tempfile::tempdir().unwrap();
+        let folder = OwnFolder::at(runs.path().join("young")).unwrap();
+        assert!(folder.is_there());
+        folder.lock.unlock().unwrap();
+        sweep(runs.path());
+        folder.lock.lock().unwrap();
+        assert!(!folder.is_there());
     }
 
     /// The note in the folder is all that is known of the one elsewhere: it must not go before that.
