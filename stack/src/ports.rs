@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
-    net::{TcpListener, UdpSocket},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     sync::Mutex,
 };
 
 use rand::RngExt as _;
+use tokio::net::TcpSocket;
 
 use crate::error::{Error, Result};
 
@@ -37,9 +38,15 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Whether nobody listens on this loopback port.
+/// Whether nobody listens on this loopback port. Asked without listening: what another thread starts this moment has the
+/// socket open until it runs, and would be in the way of who listens there next.
 fn is_free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok()
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    };
+    bind().is_ok()
 }
 
 /// Checks before anything is started that nobody listens on `port`, where `name` is to.
@@ -59,6 +66,8 @@ pub fn claimable(port: u16, name: &str, advice: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -67,5 +76,7 @@ mod tests {
         assert!(is_free(port), "a server can listen there");
         let other = UdpSocket::bind(("127.0.0.1", port));
         assert!(other.is_err(), "another process would take it");
+        let _server = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        assert!(!is_free(port), "a server listens there");
     }
 }
