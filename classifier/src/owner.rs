@@ -86,6 +86,8 @@ pub struct Owner<O: Outside> {
     ready: Option<Condition>,
     /// When lanes were renewed last, if any were held since.
     renewed: Option<Instant>,
+    /// Between two renewals.
+    every: Duration,
 }
 
 impl Own {
@@ -150,6 +152,7 @@ impl<O: Outside> Owner<O> {
             commit: (None, Instant::now() + COMMITS),
             ready: None,
             renewed: None,
+            every: RENEWAL,
         }
     }
 
@@ -161,11 +164,18 @@ impl<O: Outside> Owner<O> {
         self
     }
 
+    /// Renews, and looks at the table, so often, instead of each [`RENEWAL`].
+    #[must_use]
+    pub fn renewing_each(mut self, every: Duration) -> Self {
+        self.every = every;
+        self
+    }
+
     /// Owns lanes until the process stops, then releases them. Workers end with it.
     pub async fn run(mut self) {
         let stop = self.context.stop.clone();
         let wake = Arc::clone(&self.wake);
-        let mut renewal = tokio::time::interval(RENEWAL);
+        let mut renewal = tokio::time::interval(self.every);
         renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let freed = Arc::new(Notify::new());
         let mut watching = pin!(free::watch(Arc::clone(&self.context), Arc::clone(&freed)));

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use classifier::pipeline::context::RENEWAL;
+
 use super::ledger::Fault;
 use super::stage::{Stage, command, group, is_stored, room_in, say};
 
@@ -14,7 +16,7 @@ async fn i7_a_commit_without_an_answer_stops_no_renewal() {
     let room = room_in(0, 0);
     stage.kafka.lose_coordinator();
     stage.produce(&command(room, 1, group(&[2])));
-    stage.start();
+    stage.start_renewing(RENEWAL);
     stage.until("a commit", || stage.kafka.commits() == 1).await;
     let before = stage.postgres.heartbeats();
     stage
@@ -76,7 +78,7 @@ async fn a_free_lane_does_not_wait_for_the_next_renewal() {
         });
     };
     taken(&stage);
-    stage.start();
+    stage.start_renewing(RENEWAL);
     for given_back in [true, false, true] {
         let mut quickest = hour;
         // A renewal would find it late each time; a busy machine may be late now and then.

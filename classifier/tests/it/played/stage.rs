@@ -107,11 +107,19 @@ impl Stage {
         (stage, room)
     }
 
-    /// Starts a process with one worker: both lanes share its batches.
+    /// Starts a process with one worker: both lanes share its batches. It notes all the time how far it is, which is what tests
+    /// wait for.
     pub(super) fn start(&mut self) {
+        self.start_renewing(Duration::from_millis(20));
+    }
+
+    /// Starts one that renews so often.
+    pub(super) fn start_renewing(&mut self, each: Duration) {
         let lifecycle = Lifecycle::new(PATIENCE);
         let context = self.context(lifecycle.drain().clone());
-        serve::start(&lifecycle, &context, 1, Clock::system(), |owner| owner);
+        serve::start(&lifecycle, &context, 1, Clock::system(), |owner| {
+            owner.renewing_each(each)
+        });
         self.process = Some((lifecycle, context));
     }
 
