@@ -18,6 +18,7 @@ use super::reader::Reader;
 use super::shared::Shared;
 use super::told::Item;
 use crate::pipeline::backoff::Backoff;
+use crate::pipeline::context::LEASE;
 use crate::ports::{Publish, Routes};
 
 /// How long the brokers may take over one question.
@@ -138,7 +139,23 @@ impl<R: Routes, P: Publish> Tenure<R, P> {
             () = self.lost.cancelled() => return,
             () = partition.under_way.wait() => {}
         }
+        if partition.next() != committed {
+            tokio::select! {
+                biased;
+                () = self.lost.cancelled() => return,
+                () = self.renewed() => {}
+            }
+        }
         self.commit(&partition, &mut committed).await;
+    }
+
+    /// Returns once the lease surely runs: what is not committed in the end is told a second time, and a renewal that is
+    /// late is no reason for that. While Postgres is away nobody waits for it for long.
+    async fn renewed(&self) {
+        let mut until = self.until.clone();
+        let runs = until.wait_for(|until| Instant::now() < *until);
+        // An error: nobody renews any more.
+        let _ = tokio::time::timeout(LEASE, runs).await;
     }
 
     async fn keep_committing(&self, partition: &Partition, committed: &mut i64) {
