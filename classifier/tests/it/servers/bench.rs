@@ -1,5 +1,6 @@
 //! A cluster without gateways: the test produces commands itself, and plays the gateways.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,8 +11,10 @@ use protocol::{
     Command, CommandKind, DlqReason, Home, Origin, PushRecord, RoomId, RoomKind, Seq, ServerFrame,
     SignalKind, SignalRecord, UserId, VERSION, header, lane_of,
 };
-use routing::{Markers, Redis, RedisSettings, RouteTable};
-use service::kafka::{Consumer, Feed, Incoming, KafkaSettings, Outgoing, Placed, Producer, Topics};
+use routing::{Markers, Redis, RedisSettings, Route, RouteTable};
+use service::kafka::{
+    Consumer, Feed, FeedError, Incoming, KafkaSettings, Outgoing, Placed, Producer, Topics,
+};
 use service::settings::AdminSettings;
 use service::trace::TraceSettings;
 use stack::{Cluster, ClusterOptions, Space, Stack};
@@ -40,7 +43,12 @@ pub(crate) fn settings(space: &Space) -> Settings {
         replication: 1,
         min_insync: 1,
         kafka: KafkaSettings::plain(space.kafka_brokers(), space.topic_prefix()),
-        store: StoreSettings::new(space.postgres_url()),
+        store: StoreSettings {
+            // A machine that has much to do must not look like a Postgres that does not answer.
+            statement_timeout: PATIENCE,
+            lock_timeout: PATIENCE,
+            ..StoreSettings::new(space.postgres_url())
+        },
         redis: RedisSettings::new(space.redis_url(), space.key_prefix()),
         admin: AdminSettings {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -69,11 +77,14 @@ fn no_push() -> PushSettings {
 /// nothing is believed of them for a while.
 pub(crate) async fn believed(redis: &RedisSettings) {
     let redis = Redis::connect(redis).unwrap();
-    let looked = Markers::new(&redis).look().await;
-    assert!(looked.failure.is_none(), "{looked:?}");
+    let mut markers = Markers::new(&redis);
     let (table, all) = (RouteTable::new(&redis), (1..=256).map(user));
     let all: Vec<UserId> = all.collect();
     let deadline = tokio::time::Instant::now() + PATIENCE;
+    // It may not answer in time: those that it did not set then it is asked for again.
+    while let Some(failure) = markers.look().await.failure {
+        assert!(tokio::time::Instant::now() < deadline, "{failure:?}");
+    }
     loop {
         let found = table.fresh(&all).await;
         if found.unknown.is_empty() {
@@ -81,6 +92,26 @@ pub(crate) async fn believed(redis: &RedisSettings) {
         }
         assert!(tokio::time::Instant::now() < deadline, "{found:?}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Writes a route until that is acknowledged: Redis may not answer in time, and a route may be written again.
+pub(crate) async fn write(routes: &RouteTable, user: UserId, route: &Route) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while let Err(error) = routes.write(user, "device", route).await {
+        assert!(tokio::time::Instant::now() < deadline, "{error:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The next record of a partition; none by the end of the time. Trouble that passes is none.
+pub(crate) async fn next(feed: &mut Feed, end: tokio::time::Instant) -> Option<Incoming> {
+    loop {
+        match tokio::time::timeout_at(end, feed.recv()).await.ok()? {
+            Ok(record) => return Some(record),
+            Err(FeedError::Other(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -135,9 +166,7 @@ impl Bench {
             producer: Producer::start(&kafka, "bench", PATIENCE).unwrap(),
             gateways: Gateways::start(&consumer, &topics, &redis),
             consumer,
-            store: Store::connect(&StoreSettings::new(space.postgres_url()))
-                .await
-                .unwrap(),
+            store: Store::connect(&settings(&space).store).await.unwrap(),
             cluster,
             topics,
             space,
@@ -174,7 +203,12 @@ impl Bench {
         let settings = self.settings();
         let consumer = Consumer::start(&settings.kafka, "was", "gateway").unwrap();
         let topic = self.topics.receive();
-        consumer.commit(topic, &[(home, next)]).await.unwrap();
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        // The group is new, and may have no coordinator yet.
+        while let Err(error) = consumer.commit(topic, &[(home, next)]).await {
+            assert!(tokio::time::Instant::now() < deadline, "{error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 
     /// Puts a letter into `chat-dlq` that was made, not read.
@@ -281,64 +315,68 @@ impl Bench {
         }
     }
 
-    /// Pushes of one user, once there are `n`; none is for anybody else, but to look where they are: of whom a busy machine
-    /// does not tell in time, nothing is known.
+    /// Pushes of one user, once there are `n`: one may come twice. None is for anybody else, but to look where they are: of
+    /// whom a busy machine does not tell in time, nothing is known.
     pub(super) async fn pushes_of(&self, user: UserId, n: usize) -> Vec<PushRecord> {
-        let mut more = 0;
-        loop {
-            let records = self.all_of(self.topics.push(), 12, n + more).await;
-            let decoded = records
-                .iter()
-                .map(|record| serde_json::from_slice(record.payload.as_deref().unwrap()).unwrap());
-            let all: Vec<PushRecord> = decoded.collect();
-            let (mut pushes, others): (Vec<_>, Vec<_>) =
-                all.into_iter().partition(|push| push.user == user);
-            assert!(others.iter().all(|push| push.check), "{others:?}");
-            if pushes.len() >= n {
-                pushes.sort_by_key(|push| push.seq);
-                return pushes;
+        let mut pushes = BTreeMap::new();
+        let enough = |record: &Incoming| {
+            let push: PushRecord =
+                serde_json::from_slice(record.payload.as_deref().unwrap()).unwrap();
+            if push.user == user {
+                pushes.insert(push.seq, push);
+            } else {
+                assert!(push.check, "{push:?}");
             }
-            more = others.len();
-        }
-    }
-
-    /// The reasons of `n` dead letters; each names where it came from.
-    pub(super) async fn dead_letters(&self, n: usize) -> Vec<String> {
-        let records = self.all_of(self.topics.dlq(), 3, n).await;
-        let header = |record: &Incoming, name| {
-            String::from_utf8(record.header(name).unwrap().to_vec()).unwrap()
+            pushes.len() >= n
         };
-        records
-            .iter()
-            .map(|record| {
-                assert_eq!(header(record, "origin_topic"), **self.topics.send());
-                header(record, "origin_offset").parse::<i64>().unwrap();
-                header(record, "origin_partition").parse::<i32>().unwrap();
-                header(record, "reason")
-            })
-            .collect()
+        self.read_until(self.topics.push(), 12, enough).await;
+        pushes.into_values().collect()
     }
 
-    async fn all_of(&self, topic: &str, partitions: i32, n: usize) -> Vec<Incoming> {
+    /// The reasons of `n` dead letters; each names where it came from. What is buried again, as it was not acknowledged, is
+    /// the same one.
+    pub(super) async fn dead_letters(&self, n: usize) -> Vec<String> {
+        let mut letters = BTreeMap::new();
+        let enough = |record: &Incoming| {
+            let header = |name| String::from_utf8(record.header(name).unwrap().to_vec()).unwrap();
+            assert_eq!(header("origin_topic"), **self.topics.send());
+            let offset: i64 = header("origin_offset").parse().unwrap();
+            let partition: i32 = header("origin_partition").parse().unwrap();
+            letters.insert((partition, offset), header("reason"));
+            letters.len() >= n
+        };
+        self.read_until(self.topics.dlq(), 3, enough).await;
+        letters.into_values().collect()
+    }
+
+    /// Reads all partitions of a topic until it is enough.
+    async fn read_until(
+        &self,
+        topic: &str,
+        partitions: i32,
+        mut enough: impl FnMut(&Incoming) -> bool,
+    ) {
         let mut feeds: Vec<Feed> = (0..partitions)
             .map(|p| self.consumer.add(topic, p, 0).unwrap())
             .collect();
-        let mut records = Vec::new();
+        let mut read = 0;
         let deadline = tokio::time::Instant::now() + PATIENCE;
-        while records.len() < n {
+        loop {
             for feed in &mut feeds {
-                while let Some(record) = feed.try_recv().unwrap() {
-                    records.push(record);
+                let now = tokio::time::Instant::now();
+                while let Some(record) = next(feed, now).await {
+                    read += 1;
+                    if enough(&record) {
+                        return;
+                    }
                 }
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "{} of {n}",
-                records.len()
+                "{read} of {topic} are too few"
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        records
     }
 
     pub(super) async fn stored_seqs(&self, user: UserId, room: RoomId) -> Vec<i64> {
@@ -352,13 +390,9 @@ impl Bench {
         history.events.iter().map(|event| event.seq.get()).collect()
     }
 
-    /// Who owns each lane.
+    /// Who owns each lane. Only looked at: who says that it lives has a share.
     pub(super) async fn owners(&self) -> Vec<Option<String>> {
-        let table = self
-            .store
-            .heartbeat("bench", Duration::from_millis(1), &[])
-            .await
-            .unwrap();
+        let table = self.store.lane_table().await.unwrap();
         table.lanes.into_iter().map(|row| row.owner).collect()
     }
 }
