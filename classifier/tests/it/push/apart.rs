@@ -35,7 +35,8 @@ async fn a_device_is_told_only_while_it_is_the_users() {
     let bench = Bench::with_fcm(QUICK).await;
     for (id, device) in [(3, "sold"), (4, "out")] {
         bench.device(user(id), Platform::Android, device).await;
-        bench.fcm.next_for(device, &[Said::Quota(6)]);
+        bench.fcm.next_for(device, &[Said::Status(500)]);
+        bench.fcm.hold(device);
         bench.put(user(id), 1..=2).await;
     }
     let running = bench.start().await;
@@ -44,6 +45,7 @@ async fn a_device_is_told_only_while_it_is_the_users() {
     bench.device(user(5), Platform::Android, "sold").await;
     let out = bench.store.devices(user(4)).await.unwrap()[0].id;
     assert!(bench.store.remove_device(user(4), out).await.unwrap());
+    bench.fcm.release();
     running.ended("nowhere", 4).await;
     assert_eq!(bench.fcm.sent().len(), 2);
     assert_eq!(running.removed(), 0);

@@ -26,7 +26,7 @@ use uuid::Uuid;
 use super::fcm::Fcm;
 use super::hook::Hook;
 use super::talk::Talk;
-use crate::servers::{believed, settings};
+use crate::servers::{believed, next, settings, write};
 
 pub(super) const SECRET: &str = "a secret that only the test knows, and long";
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -181,7 +181,20 @@ impl Bench {
             incarnation: 1,
             session: Uuid::new_v4(),
         };
-        routes.write(user, "device", &route).await.unwrap();
+        write(&routes, user, &route).await;
+    }
+
+    /// Whether nothing is believed of a user, because where the routes are is new.
+    pub(super) async fn is_unbelieved(&self, user: UserId) -> bool {
+        let routes = RouteTable::new(&Redis::connect(&self.settings.redis).unwrap());
+        let began = Instant::now();
+        loop {
+            let found = routes.fresh(&[user]).await;
+            if found.failure.is_none() {
+                return !found.unknown.is_empty();
+            }
+            assert!(began.elapsed() < PATIENCE, "{found:?}");
+        }
     }
 
     /// Registers a device under this token.
@@ -198,10 +211,8 @@ impl Bench {
         let mut feed = consumer.add(topics.receive(), home.0, 0).unwrap();
         let mut seen = Vec::new();
         while seen.len() < n {
-            let record = tokio::time::timeout(PATIENCE, feed.recv()).await;
-            let record = record
-                .unwrap_or_else(|_| panic!("{seen:?} of {n}"))
-                .unwrap();
+            let record = next(&mut feed, tokio::time::Instant::now() + PATIENCE).await;
+            let record = record.unwrap_or_else(|| panic!("{seen:?} of {n}"));
             assert_eq!(record.payload, None);
             let headers = DeliveryHeaders::decode(record.header_slices()).unwrap();
             assert!(!headers.blind);
@@ -276,21 +287,27 @@ impl Bench {
 
     /// Who reads partitions now.
     pub(super) async fn owners(&self) -> BTreeSet<String> {
+        self.readers().await.into_iter().flatten().collect()
+    }
+
+    /// Who reads each partition now.
+    async fn readers(&self) -> Vec<Option<String>> {
         let table = self.store.push_table().await.unwrap();
         let rows = table.partitions.into_iter();
-        let held = rows.filter(|row| !row.ttl_left.is_zero());
-        held.filter_map(|row| row.owner).collect()
+        rows.map(|row| row.owner.filter(|_| !row.ttl_left.is_zero()))
+            .collect()
     }
 
     /// Waits until so many processes share the partitions, and all partitions are read.
     pub(super) async fn until_owners(&self, n: usize) {
         let began = Instant::now();
         loop {
-            let owners = self.owners().await;
-            if owners.len() == n {
+            let readers = self.readers().await;
+            let owners: BTreeSet<_> = readers.iter().flatten().collect();
+            if owners.len() == n && readers.iter().all(Option::is_some) {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "{owners:?}");
+            assert!(began.elapsed() < PATIENCE, "{readers:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -314,10 +331,8 @@ impl Bench {
         let mut feed: Feed = consumer.add(topics.dlq(), 0, 0).unwrap();
         let mut letters = Vec::new();
         while letters.len() < n {
-            let letter = tokio::time::timeout(PATIENCE, feed.recv()).await;
-            let letter = letter
-                .unwrap_or_else(|_| panic!("{letters:?} of {n}"))
-                .unwrap();
+            let letter = next(&mut feed, tokio::time::Instant::now() + PATIENCE).await;
+            let letter = letter.unwrap_or_else(|| panic!("{letters:?} of {n}"));
             let text = |letter: &Incoming, name| {
                 String::from_utf8(letter.header(name).unwrap().to_vec()).unwrap()
             };
@@ -332,6 +347,23 @@ impl Bench {
 }
 
 impl Running {
+    /// Waits until so many records have ended, each with the user connected or told.
+    pub(super) async fn all_ended(&self, n: u64) {
+        let began = Instant::now();
+        loop {
+            let [connected, told] = ["connected", "delivered"].map(|end| self.metrics.records(end));
+            if connected + told >= n {
+                assert!(connected > 0);
+                return;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{connected} connected and {told} told of {n}"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Waits until so many records have ended that way.
     pub(super) async fn ended(&self, outcome: &str, n: u64) {
         let began = Instant::now();
@@ -348,12 +380,21 @@ impl Running {
         self.metrics.requests(to, verdict)
     }
 
-    /// Waits until so many partitions were lost.
+    /// Waits until so many partitions were lost, and none is left.
     pub(super) async fn lost(&self, n: u64) {
         let began = Instant::now();
-        while self.metrics.partitions_lost.get() < n {
-            let has = self.metrics.partitions_lost.get();
-            assert!(began.elapsed() < PATIENCE, "{has} of {n} lost");
+        loop {
+            let (lost, has) = (
+                self.metrics.partitions_lost.get(),
+                self.metrics.partitions.get(),
+            );
+            if lost >= n && has == 0 {
+                return;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{lost} of {n} lost, {has} are left"
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

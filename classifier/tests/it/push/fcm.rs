@@ -1,6 +1,6 @@
 //! Something that behaves like FCM and like the server that gives access to it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -57,6 +57,8 @@ struct State {
     grants: usize,
     /// Grants that fail from now on.
     failing: usize,
+    /// Devices whose messages come and are not answered yet.
+    held: HashSet<String>,
 }
 
 pub(super) struct Fcm {
@@ -123,6 +125,16 @@ impl Fcm {
         state.always.insert(device.to_owned(), said);
     }
 
+    /// What comes for this device is not answered until it is released.
+    pub(super) fn hold(&self, device: &str) {
+        self.state.lock().unwrap().held.insert(device.to_owned());
+    }
+
+    /// What came for any device is answered.
+    pub(super) fn release(&self) {
+        self.state.lock().unwrap().held.clear();
+    }
+
     /// So many of the next questions for access fail.
     pub(super) fn deny(&self, times: usize) {
         self.state.lock().unwrap().failing = times;
@@ -169,7 +181,13 @@ async fn serve(socket: TcpStream, address: SocketAddr, state: Arc<Mutex<State>>)
     while let Some(request) = read(&mut socket).await {
         let (status, more, body) = match request.path.as_str() {
             "/token" => grant(&request, address, &state),
-            "/v1/projects/chat-1/messages:send" => send(&request, &state),
+            "/v1/projects/chat-1/messages:send" => {
+                let answer = send(&request, &state);
+                while is_held(&request, &state) {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                answer
+            }
             other => panic!("{other}"),
         };
         let head = format!(
@@ -214,6 +232,12 @@ fn grant(request: &Received, address: SocketAddr, state: &Mutex<State>) -> Answe
     let token = format!("access-{}", state.grants);
     let granted = json!({ "access_token": token, "expires_in": 3599, "token_type": "Bearer" });
     (200, String::new(), granted.to_string())
+}
+
+fn is_held(request: &Received, state: &Mutex<State>) -> bool {
+    let body: Value = serde_json::from_slice(&request.raw).unwrap();
+    let device = body["message"]["token"].as_str().unwrap();
+    state.lock().unwrap().held.contains(device)
 }
 
 fn send(request: &Received, state: &Mutex<State>) -> Answer {

@@ -87,6 +87,7 @@ async fn what_somebody_else_has_is_not_told() {
     bench.put(user(3), 1..=1).await;
     let running = bench.start().await;
     bench.hook.asked(3, 1).await;
+    bench.until_owners(1).await;
     let before = bench.committed().await;
     for partition in bench.partitions() {
         bench.steal(partition).await;
