@@ -9,6 +9,7 @@
 //! # Ok(()) }
 //! ```
 
+mod awake;
 mod cable;
 mod certificates;
 mod cluster;
@@ -30,6 +31,7 @@ mod space;
 mod spawner;
 mod stack;
 
+pub use awake::Awake;
 pub use cable::Cable;
 pub use certificates::Certificates;
 pub use cluster::{Cluster, ClusterOptions, Service};
