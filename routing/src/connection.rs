@@ -7,12 +7,12 @@ use std::time::Duration;
 use redis::aio::PubSub;
 use redis::{FromRedisValue, ToRedisArgs};
 
-use crate::observe::{Observer, RequestObserver};
+use crate::observe::RequestObserver;
 use crate::operation::Operation;
 use crate::place::Place;
 use crate::server::Server;
 use crate::servers::Servers;
-use crate::settings::{RedisSettings, unusable};
+use crate::settings::{RedisSettings, Whereabouts, unusable};
 
 /// A peer that acknowledges nothing for so long is gone. Without it a half-open connection would be
 /// used for the quarter of an hour that TCP goes on resending.
@@ -97,7 +97,22 @@ impl Redis {
     /// # Errors
     /// [`RoutingError::Settings`].
     pub fn connect(settings: &RedisSettings) -> Result<Self, RoutingError> {
-        Self::start(settings, None)
+        Self::start(settings.understood()?, &settings.key_prefix)
+    }
+
+    /// As [`Redis::connect`], for whoever would rather wait than hear that an answer is late: it may take
+    /// `within`, instead of half a second. What is asked of several at once, as look-ups are, is given up
+    /// as soon as ever.
+    ///
+    /// # Errors
+    /// [`RoutingError::Settings`].
+    pub fn connect_patiently(
+        settings: &RedisSettings,
+        within: Duration,
+    ) -> Result<Self, RoutingError> {
+        let mut known = settings.understood()?;
+        known.way.answer_within = within;
+        Self::start(known, &settings.key_prefix)
     }
 
     /// As [`Redis::connect`], with somebody who is told of every request.
@@ -108,16 +123,16 @@ impl Redis {
         settings: &RedisSettings,
         observer: Arc<dyn RequestObserver>,
     ) -> Result<Self, RoutingError> {
-        Self::start(settings, Some(observer))
+        let mut known = settings.understood()?;
+        known.way.observer = Some(observer);
+        Self::start(known, &settings.key_prefix)
     }
 
-    fn start(settings: &RedisSettings, observer: Observer) -> Result<Self, RoutingError> {
-        let mut known = settings.understood()?;
-        known.way.observer = observer;
+    fn start(known: Whereabouts, key_prefix: &str) -> Result<Self, RoutingError> {
         let servers = Servers::start(known).map_err(|_| unusable())?;
         Ok(Self {
             servers,
-            key_prefix: settings.key_prefix.as_str().into(),
+            key_prefix: key_prefix.into(),
         })
     }
 

@@ -19,7 +19,7 @@ use crate::settings::{Address, Way};
 
 /// An answer that takes longer is given up. A script may have run all the same, so every script is
 /// safe to repeat.
-const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Pipelines sent and not answered yet. One is read while the next is written; more would only queue
@@ -75,7 +75,7 @@ impl Server {
     /// Must be called inside a tokio runtime.
     pub(crate) fn new(address: Address, way: &Way, doubts: &Arc<Notify>) -> RedisResult<Self> {
         let client = way.client(&address)?;
-        let connect = || ConnectionManager::new_lazy_with_config(client.clone(), config());
+        let connect = || ConnectionManager::new_lazy_with_config(client.clone(), config(way));
         Ok(Self {
             connection: connect()?,
             leases: connect()?,
@@ -210,11 +210,11 @@ impl Server {
 
 /// No retries inside: all requests would wait behind them, and a caller that holds a lease must know
 /// at once. A failed attempt is made again by the next request.
-fn config() -> ConnectionManagerConfig {
+fn config(way: &Way) -> ConnectionManagerConfig {
     ConnectionManagerConfig::new()
         .set_number_of_retries(0)
-        .set_response_timeout(Some(RESPONSE_TIMEOUT))
-        .set_connection_timeout(Some(CONNECT_TIMEOUT))
+        .set_response_timeout(Some(way.answer_within))
+        .set_connection_timeout(Some(CONNECT_TIMEOUT.max(way.answer_within)))
 }
 
 /// Whether another server may be the one to ask by now.
@@ -263,18 +263,22 @@ mod tests {
     use super::*;
     use crate::settings::RedisSettings;
 
-    /// Answers every command on one connection with `OK`, until it is aborted: then the connection is lost.
+    /// Answers every command with `OK`, on one connection after the other, until it is aborted: then the last one is lost.
     fn agree(listener: &Arc<TcpListener>) -> JoinHandle<()> {
         let listener = Arc::clone(listener);
         tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut asked = [0; 4_096];
             loop {
-                let read = stream.read(&mut asked).await.unwrap();
-                // Each command begins with how many words it has: `*2`.
-                let commands = asked[..read].iter().filter(|byte| **byte == b'*').count();
-                let answers = "+OK\r\n".repeat(commands);
-                stream.write_all(answers.as_bytes()).await.unwrap();
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut asked = [0; 4_096];
+                // Who was not answered in time comes again.
+                while let Ok(read @ 1..) = stream.read(&mut asked).await {
+                    // Each command begins with how many words it has: `*2`.
+                    let commands = asked[..read].iter().filter(|byte| **byte == b'*').count();
+                    let answers = "+OK\r\n".repeat(commands);
+                    if stream.write_all(answers.as_bytes()).await.is_err() {
+                        break;
+                    }
+                }
             }
         })
     }
@@ -289,7 +293,8 @@ mod tests {
     async fn cut() -> (Arc<Server>, Arc<TcpListener>, Link) {
         let listener = Arc::new(TcpListener::bind("127.0.0.1:0").await.unwrap());
         let url = format!("redis://{}", listener.local_addr().unwrap());
-        let known = RedisSettings::new(url, "").understood().unwrap();
+        let mut known = RedisSettings::new(url, "").understood().unwrap();
+        known.way.answer_within = Duration::from_secs(60);
         let doubts = Arc::new(Notify::new());
         let server = Server::new(known.begin[0].clone(), &known.way, &doubts).unwrap();
         let connected = agree(&listener);
@@ -320,7 +325,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let within = Duration::from_secs(20);
+        let within = Duration::from_secs(60);
         tokio::time::timeout(within, returned).await.expect("away");
         assert_ne!(server.link(), before);
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use redis::{Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, TlsCertificates};
 use redis::{RedisConnectionInfo, RedisResult, io::tcp::TcpSettings};
@@ -9,6 +10,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::connection::{RoutingError, UNACKNOWLEDGED};
 use crate::observe::Observer;
+use crate::server::ANSWER_WITHIN;
 
 /// Where sentinels listen when the URL does not say.
 const SENTINEL_PORT: &str = "26379";
@@ -68,6 +70,8 @@ pub(crate) struct Way {
     like: ConnectionInfo,
     tls: bool,
     certificates: Option<TlsCertificates>,
+    /// The longest that an answer may take.
+    pub(crate) answer_within: Duration,
     /// Told of every request that is made this way.
     pub(crate) observer: Observer,
 }
@@ -222,6 +226,7 @@ impl RedisSettings {
             like: like.set_tcp_settings(tcp),
             tls,
             certificates,
+            answer_within: ANSWER_WITHIN,
             observer: None,
         })
     }

@@ -210,7 +210,6 @@ impl World {
     }
 
     fn step(&mut self) {
-        self.now += STEP;
         let due: Vec<usize> = self
             .processes
             .iter()
@@ -246,7 +245,12 @@ impl World {
     }
 
     fn run(&mut self, ms: u64) {
-        for _ in 0..ms / STEP {
+        let end = self.now + ms / STEP * STEP;
+        while self.now < end {
+            // Nothing happens before somebody wakes: the end of a lease alone gives nobody a second one.
+            let wakes = self.processes.values().map(|process| process.wakes).min();
+            let wakes = wakes.map_or(end, |wakes| wakes.next_multiple_of(STEP));
+            self.now = wakes.clamp(self.now + STEP, end);
             self.step();
         }
     }

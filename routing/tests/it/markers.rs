@@ -6,7 +6,7 @@ use std::time::Instant;
 use protocol::UserId;
 use routing::{GOOD_AFTER, Lookup, Markers, RouteTable, Shard};
 
-use crate::place::{ask, eventually, known, redis, route, user};
+use crate::place::{eventually, known, redis, route, user};
 
 /// What is new at one look.
 async fn look(markers: &mut Markers) -> BTreeSet<Shard> {
@@ -25,11 +25,16 @@ async fn fresh(table: &RouteTable, users: &[UserId]) -> Lookup {
     found
 }
 
+/// Whether a marker is new that was set after `before`. On a machine that stood still it may be old by now.
+fn new_since(before: Instant) -> bool {
+    before.elapsed() < GOOD_AFTER
+}
+
 /// Trap 17: of two processes one finds the marker missing and sets it; the other notices all the same,
 /// and both do so once. So they do if it was a router that found it missing.
 #[tokio::test]
 async fn trap_17_everybody_notices_a_shard_that_was_lost() {
-    let (space, redis) = redis().await;
+    let (keys, redis) = redis().await;
     let (mut one, mut other) = (Markers::new(&redis), Markers::new(&redis));
     let all: BTreeSet<Shard> = Shard::all().collect();
     assert_eq!(look(&mut one).await, all, "nothing is known at first");
@@ -41,7 +46,7 @@ async fn trap_17_everybody_notices_a_shard_that_was_lost() {
     let expected = BTreeSet::from([lost]);
     let router = RouteTable::new(&redis);
     for by_router in [false, true] {
-        let deleted: i64 = ask(&space, "DEL", &format!("route:{lost}")).await;
+        let deleted: i64 = keys.ask("DEL", &format!("route:{lost}")).await;
         assert_eq!(deleted, 1);
         if by_router {
             assert_eq!(fresh(&router, &[user(5)]).await.unknown, [user(5)]);
@@ -57,26 +62,26 @@ async fn trap_17_everybody_notices_a_shard_that_was_lost() {
 /// had the time to write its routes again; the others are believed.
 #[tokio::test]
 async fn trap_10_a_shard_that_was_lost_is_not_believed_for_a_while() {
-    let (space, redis) = redis().await;
+    let (keys, redis) = redis().await;
     let table = RouteTable::new(&redis);
+    let set = Instant::now();
     look(&mut Markers::new(&redis)).await;
     let (here, there, nobody) = (user(7), user(8), user(7 + 256));
     for each in [here, there] {
         table.write(each, "phone", &route(1, 1)).await.unwrap();
     }
     let all = [here, there, nobody];
-    assert_eq!(
-        fresh(&table, &all).await.unknown,
-        [here, there, nobody],
-        "new"
-    );
+    let found = fresh(&table, &all).await;
+    if new_since(set) {
+        assert_eq!(found.unknown, [here, there, nobody], "new");
+    }
     let good = || async { table.fresh(&all).await };
     eventually("believed", good, |found| found.unknown.is_empty()).await;
     assert_eq!(*known(&table, nobody).await, []);
 
     // One shard forgets all that it knew.
     for key in ["route:{r7}", "route:{r7}:7"] {
-        let deleted: i64 = ask(&space, "DEL", key).await;
+        let deleted: i64 = keys.ask("DEL", key).await;
         assert_eq!(deleted, 1);
     }
     let lost = Instant::now();
@@ -89,7 +94,9 @@ async fn trap_10_a_shard_that_was_lost_is_not_believed_for_a_while() {
     for _ in 0..2 {
         let ask = || async { other.lookup(&all).await };
         let found = eventually("an answer", ask, |found| found.failure.is_none()).await;
-        assert_eq!(found.unknown.len(), 2, "not kept");
+        if new_since(lost) {
+            assert_eq!(found.unknown.len(), 2, "not kept");
+        }
     }
     let found = eventually("believed again", good, |found| found.unknown.is_empty()).await;
     assert!(lost.elapsed() + GOOD_AFTER / 10 > GOOD_AFTER);
@@ -100,15 +107,15 @@ async fn trap_10_a_shard_that_was_lost_is_not_believed_for_a_while() {
 /// A marker that stands is left alone, and so is its age.
 #[tokio::test]
 async fn a_marker_that_stands_is_left_alone() {
-    let (space, redis) = redis().await;
+    let (keys, redis) = redis().await;
     let mut markers = Markers::new(&redis);
     look(&mut markers).await;
-    let marker: String = ask(&space, "GET", "route:{r7}").await;
-    let left: i64 = ask(&space, "PTTL", "route:{r7}:new").await;
+    let marker: String = keys.ask("GET", "route:{r7}").await;
+    let left: i64 = keys.ask("PTTL", "route:{r7}:new").await;
     look(&mut markers).await;
     look(&mut Markers::new(&redis)).await;
-    let again: String = ask(&space, "GET", "route:{r7}").await;
+    let again: String = keys.ask("GET", "route:{r7}").await;
     assert_eq!(again, marker);
-    let later: i64 = ask(&space, "PTTL", "route:{r7}:new").await;
+    let later: i64 = keys.ask("PTTL", "route:{r7}:new").await;
     assert!(later <= left, "{later} after {left}");
 }

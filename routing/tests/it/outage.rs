@@ -1,11 +1,11 @@
 //! Redis paused, gone, and back without its memory. On servers of its own.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use routing::{Lookup, RouteTable, RoutingError, since_boot};
-use stack::{RedisAlone, RedisKind};
+use routing::{Lookup, RouteTable, RoutingError};
+use stack::{Awake, RedisAlone, RedisKind};
 
-use crate::place::{LEASE, PATIENCE, Process, connect, eventually, route, user};
+use crate::place::{LEASE, PATIENCE, Process, answered, connect, eventually, route, settled, user};
 
 #[tokio::test]
 async fn a_redis_that_fails_is_told_in_time_and_found_again() {
@@ -13,24 +13,25 @@ async fn a_redis_that_fails_is_told_in_time_and_found_again() {
     let server = &servers.all()[0];
     let redis = connect(servers.url(), "t:");
     let routes = RouteTable::new(&redis);
+    settled(&redis, 4).await;
     let mut a = Process::start(&redis, "a", 4);
     let first = a.held().await;
     let mine = route(first.home.0, first.incarnation);
-    routes.write(user(7), "laptop", &mine).await.unwrap();
+    answered(|| routes.write(user(7), "laptop", &mine)).await;
 
     // Paused: connected, but silent. The lease is told to be over before it is over in Redis.
     server.pause();
-    let paused = since_boot();
+    let paused = Awake::since_now();
     a.unheard().await;
-    let told = since_boot() - paused;
+    let told = paused.elapsed();
     assert!(told < LEASE + LEASE / 2, "told after {told:?}");
     // Whoever asks first waits for a moment, nobody after that: they are told that nothing is known.
-    let asked = Instant::now();
+    let asked = Awake::since_now();
     let found = routes.lookup(&[user(8)]).await;
     assert_eq!(found.unknown, [user(8)]);
     assert_eq!(found.failure.unwrap().label(), "timeout");
     assert!(asked.elapsed() < Duration::from_secs(2));
-    let asked = Instant::now();
+    let asked = Awake::since_now();
     for _ in 0..100 {
         let found = routes.lookup(&[user(7), user(8)]).await;
         assert_eq!(found.failure.unwrap().label(), "away");
@@ -48,7 +49,7 @@ async fn a_redis_that_fails_is_told_in_time_and_found_again() {
     // Killed: every request fails at once, nothing hangs.
     server.kill();
     a.unheard().await;
-    let asked = Instant::now();
+    let asked = Awake::since_now();
     for _ in 0..10 {
         assert_eq!(routes.fresh(&[user(9)]).await.unknown, [user(9)]);
     }
@@ -67,7 +68,7 @@ async fn a_redis_that_fails_is_told_in_time_and_found_again() {
     };
     eventually("an answer", lookup, answers).await;
     // Scripts were forgotten as well.
-    routes.write(user(7), "laptop", &mine).await.unwrap();
+    answered(|| routes.write(user(7), "laptop", &mine)).await;
     let found = eventually("known", lookup, |found| found.unknown.is_empty()).await;
     assert_eq!(*found.known[&user(7)], [mine]);
 }

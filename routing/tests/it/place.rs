@@ -7,32 +7,101 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::{Home, UserId};
+use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
 use routing::decide::View;
 use routing::{
-    Held, HomeKeeper, HomeSettings, HomeState, Looked, Markers, Redis, RedisSettings, Route,
-    RouteTable, RoutingError, Shard, since_boot,
+    Held, HomeKeeper, HomeSettings, HomeState, HomeTable, Looked, Markers, Redis, RedisSettings,
+    Route, RouteTable, RoutingError, Shard, since_boot,
 };
-use stack::{Space, Stack};
+use stack::Stack;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// Long enough for a busy machine, short enough for a lease that is waited for.
+/// Long enough for a busy machine, short enough for a lease whose end is waited for.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
+
+/// No test waits for its end, and no machine stands still for as long.
+pub(crate) const LONG: Duration = Duration::from_secs(60);
+
+/// Renewed every two seconds, and not lost on a machine that stands still for three.
+pub(crate) const STEADY: Duration = Duration::from_secs(8);
+
+/// Its holder looks at the table often, and may lose it at any time.
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
 
 /// Nothing that is waited for here takes as long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A Redis with keys of the test's own; they are the test's as long as the space is kept.
-pub(crate) async fn redis() -> (Space, Redis) {
-    let space = Stack::shared().await.unwrap().space().await.unwrap();
-    let redis = connect(space.redis_url(), &space.key_prefix());
-    (space, redis)
+/// Keys of the test's own on the Redis of all. A whole space would be a database as well.
+pub(crate) struct Keys {
+    url: &'static str,
+    prefix: String,
+}
+
+impl Keys {
+    pub(crate) async fn own() -> Self {
+        let stack = Stack::shared().await.unwrap();
+        Self {
+            url: &stack.addresses().redis_url,
+            prefix: format!("t{}:", Uuid::new_v4().simple()),
+        }
+    }
+
+    pub(crate) fn name(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// As a gateway is connected.
+    pub(crate) fn connect(&self) -> Redis {
+        connect(self.url, &self.prefix)
+    }
+
+    /// To Redis itself.
+    pub(crate) async fn connection(&self) -> MultiplexedConnection {
+        connection(self.url).await
+    }
+
+    /// What Redis itself says to a command about one key of the test's.
+    pub(crate) async fn ask<T: redis::FromRedisValue>(&self, command: &str, key: &str) -> T {
+        let mut connection = self.connection().await;
+        let mut command = redis::cmd(command);
+        let answer = command.arg(self.name(key)).query_async(&mut connection);
+        answer.await.unwrap()
+    }
+}
+
+/// A Redis with keys of the test's own. A machine that stands still fails no request to it, but for
+/// look-ups.
+pub(crate) async fn redis() -> (Keys, Redis) {
+    let keys = Keys::own().await;
+    let settings = RedisSettings::new(keys.url, &keys.prefix);
+    let redis = Redis::connect_patiently(&settings, PATIENCE).unwrap();
+    (keys, redis)
 }
 
 pub(crate) fn connect(url: &str, key_prefix: &str) -> Redis {
     let settings = RedisSettings::new(url, key_prefix);
     Redis::connect(&settings).unwrap()
+}
+
+/// To a server itself. The client library's own limits are half a second for an answer, and one for
+/// the connection.
+pub(crate) async fn connection(url: &str) -> MultiplexedConnection {
+    let patient = AsyncConnectionConfig::new()
+        .set_response_timeout(Some(PATIENCE))
+        .set_connection_timeout(Some(PATIENCE));
+    let client = redis::Client::open(url).unwrap();
+    let connected = client.get_multiplexed_async_connection_with_config(&patient);
+    connected.await.unwrap()
+}
+
+/// Somebody was heard in the table of homes a moment ago, and his grace is over: whoever comes now may
+/// have a home at once.
+pub(crate) async fn settled(redis: &Redis, homes: i32) {
+    let table = HomeTable::new(redis, homes);
+    answered(|| table.take_part("somebody", 0, Duration::ZERO)).await;
 }
 
 /// Sets the markers, and waits until look-ups are answered by all shards.
@@ -163,6 +232,18 @@ impl Process {
         }
     }
 
+    /// Its home, once it was renewed after `before` had been told.
+    pub(crate) async fn renewed(&mut self, before: Held) -> Held {
+        let later =
+            |state: &HomeState| matches!(state, HomeState::Held(held) if held.until > before.until);
+        // Renewals wake nobody.
+        let state = || async { self.state.borrow().clone() };
+        match eventually("a renewal", state, later).await {
+            HomeState::Held(held) => held,
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// The table says that it has none, and why.
     pub(crate) async fn waiting(&mut self, part: &str) -> String {
         let wanted = |state: &HomeState| matches!(state, HomeState::Waiting { reason } if reason.contains(part));
@@ -195,15 +276,4 @@ impl Process {
         self.end.send(()).unwrap();
         self.task.await.unwrap();
     }
-}
-
-/// What Redis itself says to a command about one key of the test's.
-pub(crate) async fn ask<T: redis::FromRedisValue>(space: &Space, command: &str, key: &str) -> T {
-    let client = redis::Client::open(space.redis_url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    redis::cmd(command)
-        .arg(format!("{}{key}", space.key_prefix()))
-        .query_async(&mut connection)
-        .await
-        .unwrap()
 }

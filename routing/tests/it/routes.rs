@@ -7,7 +7,7 @@ use std::time::Instant;
 use protocol::UserId;
 use routing::{Lookup, ROUTE_CACHE, Restored, Route, RouteTable, RoutingError, since_boot};
 
-use crate::place::{believed, eventually, known, redis, route, user};
+use crate::place::{Keys, believed, eventually, known, redis, route, user};
 
 /// What stands there.
 async fn fresh(redis: &routing::Redis, user: UserId) -> Vec<Route> {
@@ -19,7 +19,7 @@ async fn fresh(redis: &routing::Redis, user: UserId) -> Vec<Route> {
 
 #[tokio::test]
 async fn a_newer_session_of_a_device_replaces_the_older_and_names_it() {
-    let (_space, redis) = redis().await;
+    let (_keys, redis) = redis().await;
     let table = RouteTable::new(&redis);
     let (older, newer, phone) = (route(1, 10), route(2, 20), route(3, 30));
     assert_eq!(table.write(user(7), "laptop", &older).await.unwrap(), None);
@@ -42,7 +42,7 @@ async fn a_newer_session_of_a_device_replaces_the_older_and_names_it() {
 /// I9: a user has routes of so many devices and no more, but a device that has one may be replaced.
 #[tokio::test]
 async fn i9_a_user_has_so_many_routes() {
-    let (_space, redis) = redis().await;
+    let (_keys, redis) = redis().await;
     let table = RouteTable::new(&redis).with_most(2);
     let (laptop, phone, tablet, newer) = (route(1, 10), route(2, 20), route(3, 30), route(4, 40));
     table.write(user(7), "laptop", &laptop).await.unwrap();
@@ -67,7 +67,7 @@ async fn i9_a_user_has_so_many_routes() {
 /// what has been written in its place.
 #[tokio::test]
 async fn trap_6_only_the_very_route_is_removed() {
-    let (_space, redis) = redis().await;
+    let (_keys, redis) = redis().await;
     let table = RouteTable::new(&redis);
     let (dead, rewritten) = (route(1, 10), route(1, 11));
     table.write(user(7), "laptop", &dead).await.unwrap();
@@ -84,7 +84,7 @@ async fn trap_6_only_the_very_route_is_removed() {
 
 #[tokio::test]
 async fn dead_routes_are_pruned_and_the_living_stay() {
-    let (_space, redis) = redis().await;
+    let (_keys, redis) = redis().await;
     let table = RouteTable::new(&redis);
     let routes = [route(1, 10), route(2, 10), route(3, 10)];
     for (device, route) in ["a", "b", "c"].into_iter().zip(&routes) {
@@ -100,7 +100,7 @@ async fn dead_routes_are_pruned_and_the_living_stay() {
 /// to be dead: a Redis that failed over to an older copy shows sessions that have long gone.
 #[tokio::test]
 async fn a_route_is_restored_unless_a_living_session_stands_there() {
-    let (_space, redis) = redis().await;
+    let (_keys, redis) = redis().await;
     let table = RouteTable::new(&redis);
     let (mine, newer) = (route(1, 10), route(2, 20));
     let restore_over = |route: Route, dead: Option<Route>| {
@@ -133,7 +133,7 @@ async fn a_route_is_restored_unless_a_living_session_stands_there() {
 /// I4: an answer, the empty one too, is used again within `ROUTE_CACHE` and never after it.
 #[tokio::test]
 async fn i4_an_answer_is_used_for_route_cache_and_no_longer() {
-    let (_space, redis) = redis().await;
+    let (_keys, redis) = redis().await;
     let (reader, writer) = (RouteTable::new(&redis), RouteTable::new(&redis));
     let mine = route(1, 10);
     believed(&redis).await;
@@ -142,22 +142,23 @@ async fn i4_an_answer_is_used_for_route_cache_and_no_longer() {
     let issued_before = since_boot();
     writer.write(user(7), "laptop", &mine).await.unwrap();
 
+    // It was looked for at some moment between these two.
     let look = || async {
         let asked = since_boot();
         let found = known(&reader, user(7)).await;
-        (asked, found.to_vec())
+        (asked, since_boot(), found.to_vec())
     };
-    let (asked, cached) = look().await;
-    if asked < issued_after + ROUTE_CACHE {
+    let (_, answered, cached) = look().await;
+    if answered < issued_after + ROUTE_CACHE {
         assert_eq!(cached, [], "the empty answer is kept as well");
     }
-    let (asked, _) = eventually("the route", look, |(asked, found)| {
+    let (_, answered, _) = eventually("the route", look, |(asked, _, found)| {
         let old = *asked >= issued_before + ROUTE_CACHE;
         assert!(!old || *found == [mine], "an answer that was too old");
         !found.is_empty()
     })
     .await;
-    assert!(asked >= issued_after + ROUTE_CACHE);
+    assert!(answered >= issued_after + ROUTE_CACHE);
 }
 
 /// Many users, some asked for twice, some with nothing: each is in the answer, whatever the number of
@@ -165,7 +166,7 @@ async fn i4_an_answer_is_used_for_route_cache_and_no_longer() {
 /// others.
 #[tokio::test]
 async fn a_crowd_is_looked_up_at_once() {
-    let (_space, redis) = redis().await;
+    let (_keys, redis) = redis().await;
     let table = RouteTable::new(&redis);
     let mut expected: HashMap<UserId, Vec<Route>> = HashMap::new();
     for id in 1..=300 {
@@ -213,15 +214,14 @@ async fn a_crowd_is_looked_up_at_once() {
 /// I11: what nobody here wrote stops nobody's messages, and the session's own route takes its place.
 #[tokio::test]
 async fn i11_an_unreadable_route_is_left_out_and_overwritten() {
-    let (space, redis) = redis().await;
+    let (keys, redis) = redis().await;
     let table = RouteTable::new(&redis);
     let (good, mine) = (route(1, 10), route(2, 20));
     table.write(user(263), "laptop", &good).await.unwrap();
-    let client = redis::Client::open(space.redis_url()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut connection = keys.connection().await;
     for (device, garbage) in [("phone", &b"nonsense"[..]), ("tablet", &b"\xff\x00"[..])] {
         let added: i64 = redis::cmd("HSET")
-            .arg(format!("{}route:{{r7}}:263", space.key_prefix()))
+            .arg(keys.name("route:{r7}:263"))
             .arg(device)
             .arg(garbage)
             .query_async(&mut connection)
@@ -240,7 +240,7 @@ async fn i11_an_unreadable_route_is_left_out_and_overwritten() {
 /// Answers are shared, not copied.
 #[tokio::test]
 async fn a_cached_answer_is_the_same_one() {
-    let (_space, redis) = redis().await;
+    let (_keys, redis) = redis().await;
     let table = RouteTable::new(&redis);
     table.write(user(7), "laptop", &route(1, 1)).await.unwrap();
     believed(&redis).await;
@@ -256,19 +256,19 @@ async fn a_cached_answer_is_the_same_one() {
 /// nobody waits for what is kept to end.
 #[tokio::test]
 async fn a_hint_ends_what_is_kept() {
-    let (space, redis) = redis().await;
+    let (keys, redis) = redis().await;
     let (reader, writer) = (RouteTable::new(&redis), RouteTable::new(&redis));
     let hearing = reader.clone();
     let task = tokio::spawn(async move { hearing.hear_hints(std::future::pending()).await });
     believed(&redis).await;
-    let channel = format!("{}routes", space.key_prefix());
-    let heard = || async { listeners(&space, &channel).await };
+    let heard = || async { listeners(&keys).await };
     eventually("a listener", heard, |n| *n == 1).await;
 
     let mut last = Vec::new();
     for (n, cut) in [(1, false), (2, false), (3, true), (4, false)] {
         if cut {
-            cut_lines(&space).await;
+            let cut = || async { cut_lines(&keys).await };
+            eventually("a line that is cut", cut, |n| *n >= 1).await;
             eventually("a listener again", heard, |n| *n == 1).await;
         }
         let mut quickest = ROUTE_CACHE;
@@ -302,33 +302,19 @@ async fn a_hint_ends_what_is_kept() {
     task.abort();
 }
 
-async fn listeners(space: &stack::Space, channel: &str) -> i64 {
-    let mut redis = connection(space).await;
+async fn listeners(keys: &Keys) -> i64 {
+    let mut redis = keys.connection().await;
     let mut ask = redis::cmd("PUBSUB");
-    let answer: (String, i64) = ask
-        .arg("NUMSUB")
-        .arg(channel)
-        .query_async(&mut redis)
-        .await
-        .unwrap();
+    let ask = ask.arg("NUMSUB").arg(keys.name("routes"));
+    let answer: (String, i64) = ask.query_async(&mut redis).await.unwrap();
     answer.1
 }
 
-/// Cuts the lines of all who listen, on the shared server: others make theirs again as well.
-async fn cut_lines(space: &stack::Space) {
-    let mut redis = connection(space).await;
+/// Cuts the lines of all who listen, on the shared server: others make theirs again as well. Says how many
+/// there were.
+async fn cut_lines(keys: &Keys) -> i64 {
+    let mut redis = keys.connection().await;
     let mut kill = redis::cmd("CLIENT");
-    let killed: i64 = kill
-        .arg("KILL")
-        .arg("TYPE")
-        .arg("PUBSUB")
-        .query_async(&mut redis)
-        .await
-        .unwrap();
-    assert!(killed >= 1);
-}
-
-async fn connection(space: &stack::Space) -> redis::aio::MultiplexedConnection {
-    let client = redis::Client::open(space.redis_url()).unwrap();
-    client.get_multiplexed_async_connection().await.unwrap()
+    let kill = kill.arg("KILL").arg("TYPE").arg("PUBSUB");
+    kill.query_async(&mut redis).await.unwrap()
 }
