@@ -10,7 +10,7 @@ use protocol::{
     UserId,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -72,6 +72,8 @@ pub(crate) fn options(urls: Vec<String>) -> Options {
     options.stable_after = Duration::ZERO;
     // Longer than anything is waited for: what is sent again has another reason than its age.
     options.resend_after = PATIENCE * 10;
+    // So that a machine that stands still for some seconds is no gateway that does.
+    (options.connect_timeout, options.greeting_timeout) = (PATIENCE * 10, PATIENCE * 10);
     options
 }
 
@@ -90,6 +92,14 @@ pub(crate) async fn until<T>(
             other => panic!("waited for an event, got {other:?} after {passed:?}"),
         }
     }
+}
+
+/// The address of nobody, for as long as the socket is there: once let go of it could be that of another test's gateway.
+pub(crate) fn nobody() -> (TcpSocket, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", socket.local_addr().unwrap());
+    (socket, url)
 }
 
 impl Gateway {
@@ -226,6 +236,18 @@ impl Peer {
             .send(Message::Text(Utf8Bytes::try_from(frame).unwrap()))
             .await
             .unwrap();
+    }
+
+    /// How many frames of the client are still to come, until the connection ends in the middle of one.
+    pub(crate) async fn rest(mut self) -> usize {
+        let mut whole = 0;
+        while let Some(Ok(_)) = timeout(PATIENCE, self.socket.next())
+            .await
+            .expect("an end in time")
+        {
+            whole += 1;
+        }
+        whole
     }
 
     pub(crate) async fn ping(&mut self) {
