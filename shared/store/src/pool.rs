@@ -17,6 +17,10 @@ use crate::{Outcome, QueryObserver, StoreError, StoreSettings};
 /// arrive, so that most timeouts are known not to have been done.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// How long the server may take over the first question: who starts is in no hurry, and would end for it. A server that
+/// refuses is not waited for.
+const FIRST: Duration = Duration::from_secs(30);
+
 /// Parameters of a statement.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 
@@ -168,7 +172,7 @@ impl Store {
                 observer,
             }),
         };
-        store.ping().await?;
+        store.run_within(FIRST, &PING, &[]).await?;
         Ok(store)
     }
 
@@ -199,7 +203,17 @@ impl Store {
         statement: &'static Statement,
         params: Params<'_>,
     ) -> Result<Vec<Row>, StoreError> {
-        let deadline = Deadline::begin(self.inner.statement_timeout + GRACE);
+        let whole = self.inner.statement_timeout + GRACE;
+        self.run_within(whole, statement, params).await
+    }
+
+    async fn run_within(
+        &self,
+        whole: Duration,
+        statement: &'static Statement,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, StoreError> {
+        let deadline = Deadline::begin(whole);
         let result = match self.borrow(deadline).await {
             Ok(loan) => self.run_on(loan, statement, params, deadline).await,
             Err(error) => Err(error),

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::Lane;
-use store::{AppendError, Store, StoreSettings};
+use stack::Awake;
+use store::{AppendError, Batch, Store, StoreSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::place::{Place, locked, until};
+use crate::place::{Place, locked, patient, until};
 use crate::writer::{LEASE, TOPIC, Writer, room, user};
 
 /// A way to Postgres on which its answers can be swallowed.
@@ -44,17 +45,38 @@ impl Road {
         Self { url, swallow }
     }
 
-    async fn store(&self) -> Store {
+    /// One that waits no longer than it must. What it is answered in time is a question of the machine.
+    async fn store(&self, statement_timeout: Duration) -> Store {
         let settings = StoreSettings {
-            statement_timeout: Duration::from_millis(300),
+            statement_timeout,
             ..StoreSettings::new(&self.url)
         };
-        Store::connect(&settings).await.unwrap()
+        loop {
+            match Store::connect(&settings).await {
+                Ok(store) => return store,
+                Err(error) => assert!(error.is_transient(), "{error}"),
+            }
+        }
     }
 
     fn swallow(&self, yes: bool) {
         self.swallow.store(yes, Ordering::SeqCst);
     }
+}
+
+/// Waits until the batch is known to be stored already: that comes in time, or is asked again.
+async fn fenced(store: &Store, batch: &Batch) {
+    until("the batch is a mismatch", || async {
+        match store.append(batch).await {
+            Err(AppendError::Fenced(lanes)) => {
+                assert_eq!(lanes, [Lane(0)]);
+                Ok(())
+            }
+            Err(error) => Err(error),
+            Ok(()) => panic!("stored twice"),
+        }
+    })
+    .await;
 }
 
 async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, swallow: Arc<AtomicBool>) {
@@ -73,10 +95,13 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, swallow: Arc<Ato
 async fn trap_15_a_lost_answer_is_unknown_and_the_repeat_is_fenced() {
     let place = Place::new().await;
     let road = Road::to(&place).await;
-    let store = road.store().await;
-    let mut writer = Writer::claim(&store, "a", 0).await;
+    // Long enough for the server to store what nobody hears of.
+    let store = road.store(Duration::from_secs(2)).await;
+    let mut writer = Writer::claim(&place.store, "a", 0).await;
     writer.create(room(1), &[user(1)]);
-    writer.commit().await; // prepares the statement on this connection
+    let first = writer.take();
+    place.store.append(&first).await.unwrap();
+    fenced(&store, &first).await; // prepares the statement on this connection
     writer.say(room(1), user(1), "x");
     let batch = writer.take();
     assert_eq!(store.pool_state().open, 1);
@@ -87,13 +112,9 @@ async fn trap_15_a_lost_answer_is_unknown_and_the_repeat_is_fenced() {
     assert_eq!(store.pool_state().open, 0);
 
     road.swallow(false);
-    let error = store.append(&batch).await.unwrap_err();
-    assert!(
-        matches!(&error, AppendError::Fenced(lanes) if *lanes == [Lane(0)]),
-        "{error}"
-    );
+    fenced(&store, &batch).await;
     assert_eq!(place.number("select count(*) from message").await, 2);
-    let claim = store.claim("a", Lane(0), TOPIC, LEASE).await.unwrap();
+    let claim = place.store.claim("a", Lane(0), TOPIC, LEASE).await.unwrap();
     assert_eq!(claim.unwrap().applied, 1);
 }
 
@@ -102,18 +123,18 @@ async fn trap_15_a_lost_answer_is_unknown_and_the_repeat_is_fenced() {
 async fn i9_a_call_ends_in_time_whatever_it_waits_for() {
     let place = Place::new().await;
     let road = Road::to(&place).await;
-    let store = road.store().await;
+    let store = road.store(Duration::from_millis(300)).await;
     road.swallow(true);
     // The open connection does not answer; the next call opens one, which does not either.
     for expected in ["unknown", "unavailable"] {
-        let began = Instant::now();
+        let began = Awake::since_now();
         let error = store.ping().await.unwrap_err();
         assert_eq!(error.label(), expected, "{error}");
         let took = began.elapsed();
         assert!(took < Duration::from_secs(3), "{took:?}");
     }
     road.swallow(false);
-    store.ping().await.unwrap();
+    until("it answers again", || store.ping()).await;
 }
 
 /// A connection that breaks under an append says nothing about it either.
@@ -133,7 +154,12 @@ async fn a_broken_connection_is_unknown() {
     place.until_waiting(1).await;
     let killed = "select pg_terminate_backend(pid) from pg_stat_activity
                   where datname = current_database() and wait_event_type = 'Lock'";
-    place.client().await.execute(killed, &[]).await.unwrap();
+    let killer = place.client().await;
+    until("one that waits is ended", || async {
+        let ended = killer.execute(killed, &[]).await.unwrap();
+        (ended == 1).then_some(()).ok_or(ended)
+    })
+    .await;
     let error = waiting.await.unwrap().unwrap_err();
     assert!(matches!(error, AppendError::Unknown(_)), "{error}");
     transaction.commit().await.unwrap();
@@ -147,7 +173,7 @@ async fn a_cancelled_statement_takes_its_connection_along() {
     let place = Place::new().await;
     let settings = StoreSettings {
         pool_size: 1,
-        ..StoreSettings::new(place.url())
+        ..patient(StoreSettings::new(place.url()))
     };
     let store = Store::connect(&settings).await.unwrap();
     let mut writer = Writer::claim(&store, "a", 0).await;
@@ -163,8 +189,8 @@ async fn a_cancelled_statement_takes_its_connection_along() {
     waiting.abort();
     assert!(waiting.await.unwrap_err().is_cancelled());
     assert_eq!(store.pool_state().open, 0);
-    let ping = tokio::time::timeout(Duration::from_secs(1), store.ping()).await;
-    ping.expect("waits for the cancelled statement").unwrap();
+    // What waited for the cancelled statement, whose lock is held here, would end with an error.
+    store.ping().await.unwrap();
 }
 
 /// The database may restart: the pool finds out by itself.

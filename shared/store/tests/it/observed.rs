@@ -7,7 +7,7 @@ use std::time::Duration;
 use store::{Outcome, QueryObserver, Store, StoreSettings};
 
 use crate::every::every_statement;
-use crate::place::{Place, bare};
+use crate::place::{Place, bare, patient};
 use crate::writer::{Writer, room, user};
 
 #[derive(Default)]
@@ -20,7 +20,7 @@ impl QueryObserver for Seen {
 }
 
 async fn observed(url: &str, seen: &Arc<Seen>) -> Store {
-    let settings = StoreSettings::new(url);
+    let settings = patient(StoreSettings::new(url));
     let observer: Arc<dyn QueryObserver> = Arc::<Seen>::clone(seen);
     Store::connect_observed(&settings, observer).await.unwrap()
 }

@@ -8,6 +8,9 @@ use store::{Store, StoreSettings};
 use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls, Transaction};
 
+/// Nothing that is waited for here takes as long, on whichever machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
 /// An own database with its schema, and a store on it.
 pub(crate) struct Place {
     pub(crate) store: Store,
@@ -66,7 +69,17 @@ pub(crate) async fn bare() -> Space {
 pub(crate) fn settings(space: &Space) -> StoreSettings {
     StoreSettings {
         pool_size: 4,
-        ..StoreSettings::new(space.postgres_url())
+        ..patient(StoreSettings::new(space.postgres_url()))
+    }
+}
+
+/// No statement ends, and no lock is given up, because the machine stood still: what has to wait for a lock
+/// waits until its test lets go of it.
+pub(crate) fn patient(settings: StoreSettings) -> StoreSettings {
+    StoreSettings {
+        statement_timeout: PATIENCE,
+        lock_timeout: PATIENCE / 2,
+        ..settings
     }
 }
 
@@ -83,12 +96,12 @@ pub(crate) async fn until<S: std::fmt::Debug, F: Future<Output = Result<(), S>>>
     what: &str,
     mut condition: impl FnMut() -> F,
 ) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         match condition().await {
             Ok(()) => return,
             Err(state) if Instant::now() > deadline => {
-                panic!("not in 10 s: {what}; last {state:?}")
+                panic!("not in {PATIENCE:?}: {what}; last {state:?}")
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, copy};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::every::every_statement;
-use crate::place::Place;
+use crate::place::{Place, patient};
 use crate::writer::{Writer, room, user};
 
 /// The tables of rooms are made anew, in four parts each: as many as show it, since each is planned
@@ -114,7 +114,7 @@ async fn listened_to(place: &Place, heard: &Arc<Heard>) -> Store {
     });
     let settings = StoreSettings {
         pool_size: 1,
-        ..StoreSettings::new(url)
+        ..patient(StoreSettings::new(url))
     };
     let ear = Arc::clone(heard);
     let observer = Arc::new(move |statement, _, _| ear.ended(statement));
