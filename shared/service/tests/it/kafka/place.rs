@@ -1,5 +1,7 @@
 //! Topics and clients of one test.
 
+use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -7,6 +9,7 @@ use service::kafka::{
     Admin, Consumer, Feed, Incoming, KafkaSettings, Outgoing, Placed, Producer, TopicSpec,
 };
 use stack::{Space, Stack};
+use tokio::net::TcpSocket;
 
 /// Longer than anything here takes on a slow machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,10 +88,24 @@ pub(super) fn topic(name: &str, partitions: usize) -> TopicSpec {
     }
 }
 
+/// Taken, so that nobody else gets the port, and not listened to.
+static DEAF: LazyLock<TcpSocket> = LazyLock::new(|| {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    socket
+});
+
+/// Where nothing answers.
 pub(super) fn nowhere() -> KafkaSettings {
-    // A port that was free a moment ago: nothing answers there.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    KafkaSettings::plain(listener.local_addr().unwrap().to_string(), "")
+    KafkaSettings::plain(DEAF.local_addr().unwrap().to_string(), "")
+}
+
+/// Commits as those do who read: what fails is repeated.
+pub(super) async fn commit(consumer: &Consumer, topic: &str, next: &[(i32, i64)]) {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = consumer.commit(topic, next).await {
+        assert!(Instant::now() < deadline, "{error}");
+    }
 }
 
 /// The next record, or a failure that says how long it was waited for.

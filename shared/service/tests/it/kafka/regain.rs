@@ -1,12 +1,10 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stack::{Options, Stack};
 
 use tokio_util::task::AbortOnDropHandle;
 
-use service::kafka::Consumer;
-
-use super::place::{PATIENCE, Place, next, plain, text};
+use super::place::{Place, commit, next, plain, text};
 
 /// As many as a small cluster of ours has.
 const READERS: usize = 20;
@@ -15,14 +13,6 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// One question.
 const ASK: Duration = Duration::from_secs(1);
-
-/// Commits as those do who read: what fails is repeated.
-async fn commit(consumer: &Consumer, topic: &str, next: i64) {
-    let deadline = Instant::now() + PATIENCE;
-    while let Err(error) = consumer.commit(topic, &[(0, next)]).await {
-        assert!(Instant::now() < deadline, "{error}");
-    }
-}
 
 /// I2, and every promise that something arrives: a broker that stood still names no brokers when it wakes up, not even itself, and
 /// librdkafka forgets the last one. Whoever reads, commits or writes finds it again.
@@ -41,7 +31,7 @@ async fn i2_a_broker_that_stood_still_is_found_again_by_all() {
     }
     for (consumer, feed) in &mut readers {
         assert_eq!(text(&next(feed).await), "before");
-        commit(consumer, &topic, 1).await;
+        commit(consumer, &topic, &[(0, 1)]).await;
     }
 
     // Answers about the cluster that come one after the other are what librdkafka trips over.
@@ -64,6 +54,6 @@ async fn i2_a_broker_that_stood_still_is_found_again_by_all() {
     drop(asks);
     for (consumer, feed) in &mut readers {
         assert_eq!(text(&next(feed).await), "after");
-        commit(consumer, &topic, 2).await;
+        commit(consumer, &topic, &[(0, 2)]).await;
     }
 }
