@@ -32,7 +32,7 @@ use crate::{
 
 pub use fault::Fault;
 pub(crate) use pushes::Pushes;
-pub(crate) use round::{Blow, Course, follow, load, ride, round};
+pub(crate) use round::{Blow, Course, Load, follow, load, ride, round};
 pub use rounds::Rounds;
 pub use row::Row;
 pub(crate) use row::table;

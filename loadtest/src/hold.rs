@@ -10,16 +10,15 @@ mod targets;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
 use stack::Server;
 use tokio::{sync::mpsc, task::block_in_place};
-use tokio_util::task::AbortOnDropHandle;
 
 use self::order::Order;
 use crate::{
     Failings,
-    breaking::{Course, Slow, forget_route, load},
+    breaking::{Course, Load, Slow, forget_route, load},
     own_cluster::{self, Ground, LANES},
     processes::System,
     scenario::Scenario,
@@ -137,7 +136,7 @@ struct Held<'a> {
     system: &'a System,
     scenario: Arc<Scenario>,
     /// Until it is settled.
-    load: Option<AbortOnDropHandle<()>>,
+    load: Option<Load>,
     rate: f64,
     /// While there is a flood.
     slow: Option<Slow>,
@@ -198,8 +197,7 @@ impl Held<'_> {
 
     async fn settle(&mut self) -> anyhow::Result<()> {
         let load = self.load.take().context("it is settled already")?;
-        ensure!(!load.is_finished(), "the load ended by itself");
-        drop(load);
+        load.end().await?;
         let verdict = self.scenario.settle(PATIENCE).await;
         if !Failings::from(&verdict).is_empty() {
             bail!("{}", self.scenario.explain(&verdict));

@@ -86,11 +86,11 @@ pub async fn idle(args: &IdleArgs) -> anyhow::Result<IdleReport> {
         "--body: from 1 to {}",
         protocol::MAX_BODY_CHARS
     );
-    let system = own_cluster::start(&Demand {
+    let demand = Demand {
         rate_per_user: 1.0,
         room_size: 3,
-    })
-    .await?;
+    };
+    let system = own_cluster::start(&demand, Duration::ZERO).await?;
     let report = measure(args, &system).await;
     system.stop(report.is_ok()).await;
     report

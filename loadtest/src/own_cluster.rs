@@ -1,5 +1,7 @@
 //! `--stack`: a cluster of the run's own, with the settings that a run needs.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use stack::{Cluster, ClusterOptions, Stack};
 
@@ -20,10 +22,15 @@ pub(crate) const LANES: i32 = 24;
 /// The default limit of a group.
 const GROUP_LIMIT: usize = 100;
 
-/// Installs what is missing, starts servers, 3 gateways and 2 classifiers, with the default lanes and homes.
-pub(crate) async fn start(demand: &Demand) -> anyhow::Result<System> {
+/// The least load before what is measured that is worth brokers which optimize: until their compiler has come to rest they
+/// are slower than those that do not.
+const WARMED_UP: Duration = Duration::from_secs(10);
+
+/// Installs what is missing, starts servers, 3 gateways and 2 classifiers, with the default lanes and homes. There will be
+/// load for `warm_up` before anything is measured.
+pub(crate) async fn start(demand: &Demand, warm_up: Duration) -> anyhow::Result<System> {
     let options = stack::Options {
-        optimize: true,
+        optimize: warm_up >= WARMED_UP,
         ..stack::Options::default()
     };
     let stack = Stack::start(options).await.context("start the servers")?;

@@ -106,13 +106,12 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<Report> {
     let system = if args.stack {
         #[expect(clippy::cast_precision_loss, reason = "a number of users")]
         let rate_per_user = args.rate / args.users as f64;
-        Some(
-            own_cluster::start(&Demand {
-                rate_per_user,
-                room_size: args.room_size + 1,
-            })
-            .await?,
-        )
+        let demand = Demand {
+            rate_per_user,
+            room_size: args.room_size + 1,
+        };
+        let warm_up = Duration::from_secs_f64(args.warm_up);
+        Some(own_cluster::start(&demand, warm_up).await?)
     } else {
         None
     };

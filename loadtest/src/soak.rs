@@ -215,7 +215,8 @@ async fn rounds(args: &SoakArgs, course: &Course, ground: &Ground) -> SoakReport
     memories.look(ground);
     let (start, lasting) = (Instant::now(), Duration::from_secs_f64(args.minutes * 60.0));
     let mut faults = Choice::new(seed, args.faults());
-    while start.elapsed() < lasting {
+    // One round at least, however short it is to be.
+    loop {
         let fault = faults.next();
         let name = typed(&fault);
         let minute = start.elapsed().as_secs_f64() / 60.0;
@@ -231,6 +232,9 @@ async fn rounds(args: &SoakArgs, course: &Course, ground: &Ground) -> SoakReport
             }
         }
         memories.look(ground);
+        if start.elapsed() >= lasting {
+            break;
+        }
     }
     bar.finish_and_clear();
     report.minutes = start.elapsed().as_secs_f64() / 60.0;

@@ -172,11 +172,11 @@ impl std::fmt::Display for StormReport {
 /// [`StormReport::is_good`].
 pub async fn storm(args: &StormArgs) -> anyhow::Result<StormReport> {
     args.check()?;
-    let system = own_cluster::start(&Demand {
+    let demand = Demand {
         rate_per_user: args.rate,
         room_size: 3,
-    })
-    .await?;
+    };
+    let system = own_cluster::start(&demand, Duration::from_secs_f64(args.before)).await?;
     let report = drive(args, &system).await;
     let good = report.as_ref().is_ok_and(StormReport::is_good);
     system.stop(good).await;
@@ -234,7 +234,9 @@ async fn drive(args: &StormArgs, system: &System) -> anyhow::Result<StormReport>
     };
     let connected_us = gauge.us(Instant::now());
     sleep(Duration::from_secs_f64(args.after)).await;
-    drop(loads);
+    for load in loads {
+        load.end().await?;
+    }
     let verdict = scenario.settle(PATIENCE).await;
     drop(progress);
     bar.finish_and_clear();

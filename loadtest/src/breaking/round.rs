@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
-use tokio::time::{Instant, interval, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, interval, sleep},
+};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
@@ -133,8 +136,7 @@ pub(crate) async fn ride(
             .max(course.at_least.saturating_sub(begin.elapsed())),
     )
     .await;
-    ensure!(!load.is_finished(), "the load ended by itself");
-    drop(load);
+    load.end().await?;
 
     let verdict = scenario.settle(blow.patience()).await;
     drop(progress);
@@ -197,15 +199,18 @@ pub(crate) async fn round(
     Ok((row, story))
 }
 
-/// Messages until it is dropped, to these rooms or to all. On a task of its own: a fault that takes its time must not hold
-/// up the load.
-pub(crate) fn load(
-    scenario: &Arc<Scenario>,
-    rate: f64,
-    rooms: Vec<usize>,
-) -> AbortOnDropHandle<()> {
-    let scenario = Arc::clone(scenario);
-    AbortOnDropHandle::new(tokio::spawn(async move {
+/// Messages until it is ended or dropped.
+pub(crate) struct Load {
+    end: watch::Sender<Option<Instant>>,
+    task: AbortOnDropHandle<()>,
+}
+
+/// Messages to these rooms or to all, from now on. On a task of its own: a fault that takes its time must not hold up the
+/// load.
+pub(crate) fn load(scenario: &Arc<Scenario>, rate: f64, rooms: Vec<usize>) -> Load {
+    let (scenario, start) = (Arc::clone(scenario), Instant::now());
+    let (end, mut ended) = watch::channel(None);
+    let task = tokio::spawn(async move {
         let load = Paced {
             rate,
             lasting: Duration::from_hours(24),
@@ -213,8 +218,25 @@ pub(crate) fn load(
             phase: Phase::Measured,
             rooms,
         };
-        scenario.send(&load).await;
-    }))
+        scenario.send_until(&load, start, &mut ended).await;
+    });
+    Load {
+        end,
+        task: AbortOnDropHandle::new(task),
+    }
+}
+
+impl Load {
+    /// Ends it now. What was due by now and is late is sent before this returns: on a machine that stood still for a moment
+    /// it is the same load.
+    ///
+    /// # Errors
+    /// When it had ended by itself.
+    pub(crate) async fn end(self) -> anyhow::Result<()> {
+        ensure!(!self.task.is_finished(), "the load ended by itself");
+        self.end.send_replace(Some(Instant::now()));
+        self.task.await.context("the load ended by itself")
+    }
 }
 
 pub(crate) fn follow(bar: &ProgressBar, scenario: &Arc<Scenario>) -> AbortOnDropHandle<()> {

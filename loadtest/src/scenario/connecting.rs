@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use client::{Client, Options};
 use protocol::{RoomId, Seq};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How long a session may take to be greeted.
-const GREETING: Duration = Duration::from_secs(30);
+const GREETING: Duration = Duration::from_secs(60);
 /// Connections under way at once.
 const AT_ONCE: usize = 64;
 /// Commands of one session that may wait for their answer: a run must not stop being open loop because of it.
@@ -35,16 +35,55 @@ impl Scenario {
         self.greeted(session, greetings).await
     }
 
-    /// Connects all sessions that are not, round robin over the gateways.
+    /// As [`Scenario::connect`], and that very gateway greets it: who had to go on to another one, because this one could
+    /// not take it at once, begins anew.
+    ///
+    /// # Errors
+    /// When that gateway does not greet it in time.
+    pub async fn connect_to(&mut self, session: usize, was: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + GREETING;
+        self.connect(session, was).await?;
+        while !self.is_on(session, was) {
+            ensure!(
+                Instant::now() < deadline,
+                "session {session} was not greeted by gateway {was} within {GREETING:?}"
+            );
+            self.leave(session).await;
+            self.connect(session, was).await?;
+        }
+        Ok(())
+    }
+
+    fn is_on(&self, session: usize, was: usize) -> bool {
+        let url = lock(&self.sessions[session].status.place).url.clone();
+        url.as_ref() == self.urls.get(was % self.urls.len().max(1))
+    }
+
+    /// Connects all sessions that are not, round robin over the gateways; one that can't take its session at once leaves it
+    /// to the others.
     ///
     /// # Errors
     /// When one is not greeted in time.
     pub async fn connect_all(&mut self) -> anyhow::Result<()> {
-        self.connect_by(|session| session).await
+        self.connect_missing(|session| session).await.map(drop)
     }
 
-    /// Connects all sessions that are not, each to the gateway that `was` names, round robin.
+    /// Connects all sessions that are not, each to the gateway that `was` names, round robin, as [`Scenario::connect_to`].
     pub(crate) async fn connect_by(&mut self, was: impl Fn(usize) -> usize) -> anyhow::Result<()> {
+        for session in self.connect_missing(&was).await? {
+            if !self.is_on(session, was(session)) {
+                self.leave(session).await;
+                self.connect_to(session, was(session)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whom it connected.
+    async fn connect_missing(
+        &mut self,
+        was: impl Fn(usize) -> usize,
+    ) -> anyhow::Result<Vec<usize>> {
         let missing: Vec<_> = (0..self.sessions.len())
             .filter(|index| self.sessions[*index].client.is_none())
             .filter(|index| self.sessions[*index].part != Part::Absent)
@@ -58,7 +97,7 @@ impl Scenario {
                 self.greeted(index, greetings).await?;
             }
         }
-        Ok(())
+        Ok(missing)
     }
 
     /// Ends a session's connection; what it has seen is kept for [`Scenario::connect`].

@@ -41,6 +41,8 @@ pub(crate) struct Status {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Place {
     pub(crate) was: Option<String>,
+    /// The same, as it was connected to.
+    pub(crate) url: Option<String>,
     pub(crate) last_words: String,
 }
 
@@ -118,6 +120,7 @@ impl Listener {
                 self.status.greetings.fetch_add(1, Relaxed);
                 self.place(Place {
                     was: Some(connected.was),
+                    url: Some(connected.url),
                     last_words: "connected".to_owned(),
                 });
             }
@@ -125,11 +128,13 @@ impl Listener {
                 self.gauge.add_loss();
                 self.place(Place {
                     was: None,
+                    url: None,
                     last_words: cause.to_string(),
                 });
             }
             Event::Stopped { cause } => self.place(Place {
                 was: None,
+                url: None,
                 last_words: format!("stopped: {cause}"),
             }),
             Event::Error { code, message, .. } => {

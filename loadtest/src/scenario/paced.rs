@@ -5,6 +5,7 @@ use std::time::Duration;
 use client::SendError;
 use protocol::MessageId;
 use tokio::{
+    sync::watch,
     task::yield_now,
     time::{Instant, sleep_until},
 };
@@ -86,6 +87,17 @@ impl Scenario {
 
     /// Sends as `paced` says. Who has no connection at the moment keeps the message in the outbox.
     pub async fn send(&self, paced: &Paced) {
+        let (_never, mut end) = watch::channel(None);
+        self.send_until(paced, Instant::now(), &mut end).await;
+    }
+
+    /// The same from `start` on, until `end` is told: what was due before that is sent, however late it is.
+    pub(crate) async fn send_until(
+        &self,
+        paced: &Paced,
+        start: Instant,
+        end: &mut watch::Receiver<Option<Instant>>,
+    ) {
         let everyone: Vec<_> = (0..self.rooms.len()).collect();
         let rooms = if paced.rooms.is_empty() {
             &everyone
@@ -96,19 +108,17 @@ impl Scenario {
             return;
         }
         let mut turns = vec![0_usize; rooms.len()];
-        let start = Instant::now();
         for number in 0_u64.. {
             let due = plan::due(number, paced.rate);
             if due >= paced.lasting {
                 break;
             }
             let due = start + due;
-            // Timers have a grain of 1 ms: what is due within it goes at once, a little late never early.
-            if due > Instant::now() {
-                sleep_until(due).await;
-            } else {
-                // Behind: the connections must run too, on one thread as well.
-                yield_now().await;
+            let over = end.wait_for(|end| end.is_some_and(|end| due >= end));
+            tokio::select! {
+                biased;
+                Ok(_) = over => break,
+                () = reached(due) => {}
             }
             let at = usize::try_from(number).unwrap_or(usize::MAX) % rooms.len();
             let members = &self.rooms[rooms[at]].members;
@@ -144,5 +154,36 @@ impl Scenario {
             lock(&room.ledger).rejected(id);
         }
         sent
+    }
+}
+
+async fn reached(due: Instant) {
+    // Timers have a grain of 1 ms: what is due within it goes at once, a little late never early.
+    if due > Instant::now() {
+        sleep_until(due).await;
+    } else {
+        // Behind: the connections must run too, on one thread as well.
+        yield_now().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However late the sender runs, it is asked for all that was due before the end, and for nothing that was due later.
+    #[tokio::test]
+    async fn what_was_due_before_the_end_is_sent_however_late() {
+        // Nobody is connected: what is sent is refused, and counted.
+        let scenario = Scenario::of_one_who_is_away();
+        let paced = Paced {
+            rate: 1_000.0,
+            lasting: Duration::from_hours(1),
+            ..Paced::default()
+        };
+        let start = Instant::now() - Duration::from_secs(9);
+        let (_end, mut ended) = watch::channel(Some(start + Duration::from_secs(7)));
+        scenario.send_until(&paced, start, &mut ended).await;
+        assert_eq!(scenario.gauge().refused(), 7_000);
     }
 }

@@ -3,18 +3,26 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use anyhow::Context;
-use client::Rest;
+use client::{DevToken, Rest, RestError};
 use protocol::{MessageId, RoomId, RoomKind, UserId};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
 use super::{Part, Scenario, Session, room::Room};
 use crate::oracle::{Ledger, Recipient};
 
 /// Calls under way at once.
 const AT_ONCE: usize = 32;
+/// For how long a call is repeated that a gateway can't answer now, and how often.
+const WITHIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A name for a user, first of all as in every example.
 fn name(index: usize, nonce: &str) -> String {
@@ -42,8 +50,7 @@ impl Scenario {
             );
             calls.spawn(async move {
                 let _turn = gate.acquire().await?;
-                let token = rest
-                    .dev_token(&name)
+                let token = sign_up(&rest, &name)
                     .await
                     .with_context(|| format!("sign up {name}"))?;
                 anyhow::Ok((index, name, token))
@@ -195,9 +202,37 @@ fn session(name: String, user: UserId, token: String, device: String) -> Session
     }
 }
 
+#[cfg(test)]
+impl Scenario {
+    /// A user in a room, without servers.
+    pub(super) fn of_one_who_is_away() -> Self {
+        let mut scenario = Self::new(Vec::new());
+        let user = UserId::new(1).expect("an id");
+        let (name, token) = (name(0, ""), String::new());
+        scenario
+            .sessions
+            .push(session(name, user, token, "device".to_owned()));
+        scenario.add_room(RoomId::new(1).expect("an id"), &[0]);
+        scenario
+    }
+}
+
 /// A session's number in the ledgers.
 pub(super) fn recipient(index: usize) -> Recipient {
     Recipient(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+/// By its name, whoever asks: asked again, it is the same user.
+async fn sign_up(rest: &Rest, name: &str) -> Result<DevToken, RestError> {
+    let deadline = Instant::now() + WITHIN;
+    loop {
+        match rest.dev_token(name).await {
+            Err(error) if error.status() == Some(503) && Instant::now() < deadline => {
+                sleep(AGAIN).await;
+            }
+            answered => return answered,
+        }
+    }
 }
 
 async fn create(rest: &Rest, name: &str, users: &[UserId]) -> anyhow::Result<RoomId> {
@@ -207,13 +242,13 @@ async fn create(rest: &Rest, name: &str, users: &[UserId]) -> anyhow::Result<Roo
         (RoomKind::Group, name)
     };
     // One key for all attempts: whatever became of those before, it is one room.
-    let key = MessageId::now_v7();
-    let mut attempt = 0;
+    let (key, deadline) = (MessageId::now_v7(), Instant::now() + WITHIN);
     loop {
-        attempt += 1;
         match rest.create_room(kind, name, users, key).await {
             Ok(room) => return Ok(room),
-            Err(error) if error.status() == Some(503) && attempt < 5 => {}
+            Err(error) if error.status() == Some(503) && Instant::now() < deadline => {
+                sleep(AGAIN).await;
+            }
             Err(error) => return Err(error.into()),
         }
     }
