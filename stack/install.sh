@@ -43,6 +43,17 @@ find_postgres() {
     return 1
 }
 
+# patiently COMMAND…: six times, with pauses. A registry may answer once with an error, at which apt-get gives up.
+exec 3>&2
+patiently() {
+    for pause in 2 5 10 20 40; do
+        if "$@"; then return; fi
+        echo "once more in $pause s" >&3
+        sleep "$pause"
+    done
+    "$@"
+}
+
 # need PACKAGE TEST…: the package is missing when the test fails.
 need() {
     package=$1
@@ -108,8 +119,14 @@ if [ -n "$missing" ]; then
         ours=yes
         $as_root sh -c "printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy"
     fi
+    # Lists that could not be brought may be others than those that are needed: what is installed decides. Nothing of it may
+    # read stdin, where this script may come from.
     # shellcheck disable=SC2086 # words on purpose
-    if ! { $as_root apt-get update && $as_root env DEBIAN_FRONTEND=noninteractive $install -y $missing; } >"$log" 2>&1; then
+    bring() {
+        $as_root apt-get update || true
+        $as_root env DEBIAN_FRONTEND=noninteractive $install -y -o DPkg::Lock::Timeout=60 $missing
+    }
+    if ! patiently bring </dev/null >"$log" 2>&1; then
         tail -n 20 "$log" >&2
         complain "Missing:$missing" "apt-get could not install it. With the network back, type '${as_root:+sudo }apt-get update && ${as_root:+sudo }$install$missing'."
     fi

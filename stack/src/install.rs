@@ -6,7 +6,9 @@ use std::{
     fs::File,
     io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
 use crate::{
@@ -17,6 +19,8 @@ use crate::{
 
 const SCRIPT: &str = include_str!("../install.sh");
 const POM: &str = include_str!("../pom.xml");
+/// Seconds between attempts to download: as install.sh has them.
+const PAUSES: [u64; 5] = [2, 5, 10, 20, 40];
 
 /// Where the programs are.
 #[derive(Debug, Clone)]
@@ -102,18 +106,24 @@ fn download_jars(jars: &Path) -> Result<()> {
     let fresh = work.join("jars");
     let mut target = OsString::from("-DoutputDirectory=");
     target.push(&fresh);
-    let output = Command::new("mvn")
-        .args([
-            "-B",
-            "-q",
-            "dependency:copy-dependencies",
-            "-DincludeScope=runtime",
-        ])
-        .arg(target)
-        .current_dir(&work)
-        .stdin(Stdio::null())
-        .output()
-        .doing(|| "run mvn".into())?;
+    let output = patiently(&PAUSES, || {
+        Command::new("mvn")
+            .args([
+                "-B",
+                "-q",
+                // Of the version in pom.xml; its short name would have to be asked for.
+                "org.apache.maven.plugins:maven-dependency-plugin:copy-dependencies",
+                "-DincludeScope=runtime",
+                // Maven waits half an hour for who does not answer: 3.8 and older, and those after it.
+                "-Dmaven.wagon.rto=60000",
+                "-Daether.connector.requestTimeout=60000",
+            ])
+            .arg(&target)
+            .current_dir(&work)
+            .stdin(Stdio::null())
+            .output()
+            .doing(|| "run mvn".into())
+    })?;
     if !output.status.success() {
         return Err(Error::Failed {
             what: "downloading Kafka with Maven (is Maven Central reachable?)".into(),
@@ -127,9 +137,47 @@ fn download_jars(jars: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Runs it again after each pause while it fails: Maven gives up at the first error that a repository answers with, and keeps
+/// what it has by then. Returns what came of the last time.
+fn patiently(pauses: &[u64], mut run: impl FnMut() -> Result<Output>) -> Result<Output> {
+    let mut output = run()?;
+    for pause in pauses {
+        if output.status.success() {
+            break;
+        }
+        say(format!("once more in {pause} s"));
+        thread::sleep(Duration::from_secs(*pause));
+        output = run()?;
+    }
+    Ok(output)
+}
+
 fn missing(what: &str) -> Error {
     Error::Missing {
         what: what.into(),
         advice: "see the lines above".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs what fails so many times, then succeeds; how often it was run, and what came of it.
+    fn runs(failures: usize) -> (usize, bool) {
+        let mut count = 0;
+        let output = patiently(&[0; 2], || {
+            count += 1;
+            let program = if count > failures { "true" } else { "false" };
+            Command::new(program).output().doing(|| program.into())
+        });
+        (count, output.unwrap().status.success())
+    }
+
+    #[test]
+    fn what_fails_is_run_again_but_not_for_ever() {
+        assert_eq!(runs(0), (1, true));
+        assert_eq!(runs(2), (3, true));
+        assert_eq!(runs(9), (3, false));
     }
 }

@@ -95,6 +95,31 @@ fn what_is_too_old_after_installing_is_said() {
     }
 }
 
+/// A registry that answers with an error is asked again, for a while.
+#[test]
+fn a_registry_is_asked_again() {
+    let played = Played::new();
+    played.java("java", "11.0.24");
+    let orders = played.orders();
+    let orders = orders.display();
+    played.program("sleep", &format!("echo \"sleep $1\" >>{orders}"));
+    for (failures, attempts) in [(2, 3), (9, 6)] {
+        let fails = format!(
+            "echo \"$*\" >>{orders}\n\
+             case $* in *'apt-get install'*) [ $(grep -c 'apt-get install' {orders}) -gt {failures} ] ;; esac"
+        );
+        played.program("sudo", &fails);
+        let said = text(&played.install("run").stderr);
+        let ordered = fs::read_to_string(played.orders()).unwrap();
+        let count = |what: &str| ordered.matches(what).count();
+        assert_eq!(count("apt-get install"), attempts, "{said}");
+        assert_eq!(count("sleep"), attempts - 1, "{said}");
+        let given_up = said.contains("apt-get could not install it");
+        assert_eq!(given_up, failures >= attempts, "{said}");
+        fs::remove_file(played.orders()).unwrap();
+    }
+}
+
 /// A JAVA_HOME that is too old is passed over, and one that is new enough preferred.
 #[test]
 fn the_java_that_is_started_is_the_one_that_was_looked_at() {
