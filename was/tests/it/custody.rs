@@ -13,10 +13,7 @@ use crate::stewards::{Pushes, committed};
 
 /// Pings that come soon, though not before a busy machine has done its part: the third closes a socket that has not
 /// answered.
-const PING: [(&str, &str); 2] = [
-    ("SWITCHBOARD_WAS_PING_EVERY", "3s"),
-    ("SWITCHBOARD_WAS_HOME_LEASE", "2s"),
-];
+const PING: [(&str, &str); 1] = [("SWITCHBOARD_WAS_PING_EVERY", "3s")];
 
 /// Ann and Bob in a room, and Bob's session.
 async fn room_of_two(desk: &mut Desk, gateway: &Gateway) -> (i64, i64, Socket) {

@@ -8,7 +8,7 @@ use protocol::{
     Command, DeliveryHeaders, Event, EventKind, Lane, MessageId, Role, RoomId, RoomKind, Seq,
     ServerFrame, UserId,
 };
-use routing::{Markers, Redis, RedisSettings, Route, RouteTable};
+use routing::{Markers, Redis, Route, RouteTable};
 use service::kafka::{Consumer, Feed, Outgoing, Producer, Topics};
 use store::{Batch, Claim, LaneAdvance, StayOpened, Store};
 
@@ -48,15 +48,11 @@ impl Desk {
         let lanes = (0..2)
             .map(|lane| consumer.add(topics.send(), lane, 0).unwrap())
             .collect();
-        let redis = Redis::connect(&RedisSettings::new(
-            house.space.redis_url(),
-            house.space.key_prefix(),
-        ))
-        .unwrap();
+        let redis = house.redis();
         Self {
             store: house.store.clone(),
             claim: claim.unwrap().expect("the lane is free"),
-            producer: Producer::start(&house.kafka, "desk", Duration::from_secs(5)).unwrap(),
+            producer: Producer::start(&house.kafka, "desk", PATIENCE).unwrap(),
             topics,
             routes: RouteTable::new(&redis),
             redis,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::house::{Gateway, House};
+use crate::house::{Gateway, House, until};
 use crate::rest::call;
 
 async fn post(gateway: &Gateway, token: &str, body: Value) -> (u16, Value) {
@@ -27,8 +27,15 @@ async fn listed(gateway: &Gateway, token: &str) -> Vec<(i64, String)> {
 
 async fn delete(gateway: &Gateway, token: &str, id: &str) -> u16 {
     let url = gateway.url(&format!("/v1/devices/{id}"));
-    let request = gateway.http.delete(url).bearer_auth(token);
-    request.send().await.unwrap().status().as_u16()
+    until("Postgres", || async {
+        let request = gateway.http.delete(url.as_str()).bearer_auth(token);
+        match request.send().await.unwrap().status().as_u16() {
+            503 => Err("no answer in time"),
+            status => Ok(status),
+        }
+        .map_err(str::to_owned)
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,9 +13,9 @@ fn signed(house: &House, claims: &Value) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_and_first_frames() {
     let house = House::new().await;
-    let gateway = house
-        .gateway("was-0", &[("SWITCHBOARD_WAS_GREET_WITHIN", "4s")])
-        .await;
+    let soon = [("SWITCHBOARD_WAS_GREET_WITHIN", "100ms")];
+    let (gateway, impatient) =
+        tokio::join!(house.gateway("was-0", &[]), house.gateway("was-1", &soon));
     let now = jsonwebtoken::get_current_timestamp();
 
     let good = signed(&house, &json!({ "sub": "7", "exp": now + 600 }));
@@ -42,7 +42,7 @@ async fn tokens_and_first_frames() {
         assert_eq!(socket.closed().await.0, code, "{token}");
     }
     // No hello, another frame first, and a device that is none.
-    assert_eq!(gateway.socket().await.closed().await.0, 4001);
+    assert_eq!(impatient.socket().await.closed().await.0, 4001);
     let mut socket = gateway.socket().await;
     socket.put(&json!({ "type": "typing", "room": 1 })).await;
     assert_eq!(socket.closed().await.0, 4000);

@@ -4,18 +4,32 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use routing::{HomeTable, Redis, RedisSettings};
 use rustix::process::{Pid, Signal, kill_process};
 use service::kafka::{Admin, KafkaSettings, TopicSpec};
 use stack::{Space, Stack, free_port};
 use store::{Store, StoreSettings};
 use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 
 use crate::desk::Desk;
+use crate::rest::call;
 use crate::socket::Socket;
 
 /// How long anything may take before a test fails. Below the minute after which the first audit comes, which would heal
 /// what is to heal sooner.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+
+/// How many homes there are.
+pub(crate) const HOMES: i32 = 4;
+
+/// What a machine that stands still for some seconds must not bring into a test that is about something else. Tests of
+/// a lost home say a shorter lease.
+const UNHURRIED: [(&str, &str); 3] = [
+    ("SWITCHBOARD_WAS_HOME_LEASE", "20s"),
+    ("SWITCHBOARD_WAS_GREET_WITHIN", "30s"),
+    ("SWITCHBOARD_WAS_OUTCOME_TIMEOUT", "10s"),
+];
 
 /// Waits for a condition, with a deadline and the last state in the message.
 pub(crate) async fn until<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
@@ -38,6 +52,7 @@ pub(crate) struct House {
     pub(crate) store: Store,
     pub(crate) kafka: KafkaSettings,
     pub(crate) http: reqwest::Client,
+    heard: OnceCell<()>,
 }
 
 impl House {
@@ -62,9 +77,12 @@ impl House {
             .ensure_topics(&specs)
             .await
             .unwrap();
-        let store = Store::connect(&StoreSettings::new(space.postgres_url()))
-            .await
-            .unwrap();
+        let patient = StoreSettings {
+            statement_timeout: PATIENCE,
+            lock_timeout: PATIENCE,
+            ..StoreSettings::new(space.postgres_url())
+        };
+        let store = Store::connect(&patient).await.unwrap();
         store.setup().await.unwrap();
         store.ensure_lanes(2).await.unwrap();
         Self {
@@ -72,7 +90,21 @@ impl House {
             store,
             kafka,
             http: reqwest::Client::new(),
+            heard: OnceCell::new(),
         }
+    }
+
+    /// The space's Redis; a machine that stands still fails no request to it.
+    pub(crate) fn redis(&self) -> Redis {
+        let settings = RedisSettings::new(self.space.redis_url(), self.space.key_prefix());
+        Redis::connect_patiently(&settings, PATIENCE).unwrap()
+    }
+
+    /// As if a gateway had run here before: the first one does not wait for a lease (the grace) to see who comes back.
+    async fn heard(&self) {
+        let table = HomeTable::new(&self.redis(), HOMES);
+        let nobody = table.take_part("nobody", 0, Duration::ZERO);
+        nobody.await.unwrap();
     }
 
     /// A gateway that has just been started.
@@ -84,10 +116,11 @@ impl House {
             .envs(self.space.env())
             .env("SWITCHBOARD_AUTH_HS256_SECRET", self.space.token_secret())
             .env("SWITCHBOARD_AUTH_DEV_TOKENS", "true")
-            .env("SWITCHBOARD_HOMES", "4")
+            .env("SWITCHBOARD_HOMES", HOMES.to_string())
             .env("SWITCHBOARD_WAS_NAME", name)
             .env("SWITCHBOARD_WAS_LISTEN", format!("127.0.0.1:{port}"))
             .env("SWITCHBOARD_ADMIN_LISTEN", format!("127.0.0.1:{admin}"))
+            .envs(UNHURRIED)
             .envs(env.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -105,17 +138,31 @@ impl House {
 
     /// A gateway that is ready.
     pub(crate) async fn gateway(&self, name: &str, env: &[(&str, &str)]) -> Gateway {
-        let gateway = self.process(name, env);
-        until("ready", || async {
+        self.heard.get_or_init(|| self.heard()).await;
+        let mut gateway = self.process(name, env);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             let answer = gateway.http.get(gateway.admin_url("/readyz")).send().await;
-            let answer = answer.map_err(|error| error.to_string())?;
-            if answer.status().is_success() {
-                return Ok(());
+            let why = match answer {
+                Ok(answer) if answer.status().is_success() => return gateway,
+                Ok(answer) => answer.text().await.unwrap_or_default(),
+                Err(error) => error.to_string(),
+            };
+            assert!(Instant::now() < deadline, "{name} is not ready: {why}");
+            if let Some(ended) = gateway.child.try_wait().unwrap() {
+                let log = self.log(name);
+                // A machine that stands still at that moment is a Postgres that does not answer: whoever runs gateways
+                // starts such a one again.
+                assert!(log.contains("Postgres is unavailable"), "{ended}: {log}");
+                gateway = self.process(name, env);
             }
-            Err(answer.text().await.unwrap_or_default())
-        })
-        .await;
-        gateway
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the last process of a name has said.
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.space.dir().join(format!("{name}.log"))).unwrap()
     }
 
     pub(crate) async fn desk(&self) -> Desk {
@@ -150,17 +197,9 @@ impl Gateway {
     }
 
     pub(crate) async fn token(&self, name: &str) -> (i64, String) {
-        let body = serde_json::json!({ "user": name }).to_string();
-        let answer = self
-            .http
-            .post(self.url("/v1/dev/token"))
-            .header("content-type", "application/json")
-            .body(body)
-            .send()
-            .await
-            .unwrap();
-        assert!(answer.status().is_success(), "{}", answer.status());
-        let answer: serde_json::Value = answer.json().await.unwrap();
+        let body = serde_json::json!({ "user": name });
+        let (status, answer) = call(self, "POST", "/v1/dev/token", "", None, Some(body)).await;
+        assert_eq!(status, 200, "{answer}");
         (
             answer["user"].as_i64().unwrap(),
             answer["token"].as_str().unwrap().to_owned(),
@@ -174,10 +213,26 @@ impl Gateway {
     /// A greeted session of a user, by name.
     pub(crate) async fn session(&self, name: &str, device: &str, cursors: &[(i64, i64)]) -> Socket {
         let (_, token) = self.token(name).await;
-        let mut socket = self.socket().await;
-        socket.hello(&token, device, cursors).await;
-        assert_eq!(socket.next().await["type"], "welcome");
-        socket
+        self.greeted(&token, device, cursors).await
+    }
+
+    /// A greeted session. Who is told to come back, as Redis or Postgres did not answer in time, comes back.
+    pub(crate) async fn greeted(
+        &self,
+        token: &str,
+        device: &str,
+        cursors: &[(i64, i64)],
+    ) -> Socket {
+        until("a welcome", || async {
+            let mut socket = self.socket().await;
+            socket.hello(token, device, cursors).await;
+            match socket.ended_or_welcome().await {
+                None => Ok(socket),
+                Some(1013) => Err("try again later".to_owned()),
+                Some(code) => panic!("{code}"),
+            }
+        })
+        .await
     }
 
     /// All metrics, as Prometheus gets them.

@@ -40,10 +40,10 @@ fn anonymous(gateway: &Gateway) -> usize {
 /// Sockets of users who were away for [`BURST`] messages.
 async fn open(gateway: &Gateway, tokens: &[(i64, String)], from: usize, to: usize) -> Vec<Socket> {
     let one = async |n: usize| {
-        let mut socket = gateway.socket().await;
         let (_, token) = &tokens[n % tokens.len()];
-        socket.hello(token, &format!("device-{n}"), &[(1, 1)]).await;
-        assert_eq!(socket.next().await["type"], "welcome");
+        let mut socket = gateway
+            .greeted(token, &format!("device-{n}"), &[(1, 1)])
+            .await;
         for seq in 0..BURST {
             assert_eq!(socket.next().await["seq"], seq + 2);
         }
@@ -64,9 +64,10 @@ async fn open(gateway: &Gateway, tokens: &[(i64, String)], from: usize, to: usiz
 async fn trap_14_an_idle_connection_is_small_whatever_went_over_it() {
     let house = House::new().await;
     let env = [
-        ("SWITCHBOARD_WAS_AUDIT_LEAST", "110s"),
+        ("SWITCHBOARD_WAS_AUDIT_LEAST", "1h"),
+        ("SWITCHBOARD_WAS_AUDIT_MOST", "1h"),
         // Nobody reads the sockets while others are opened.
-        ("SWITCHBOARD_WAS_PING_EVERY", "100s"),
+        ("SWITCHBOARD_WAS_PING_EVERY", "10m"),
         // glibc's: what is large goes back to the machine when it is let go, and the holes that
         // the catch-ups leave do not depend on which threads served them.
         ("MALLOC_ARENA_MAX", "1"),
@@ -112,10 +113,9 @@ async fn trap_14_an_idle_connection_is_small_whatever_went_over_it() {
         let send = json!({ "type": "send", "room": 1, "id": Uuid::new_v4(), "body": large });
         socket.put(&send).await;
         let answer = socket.next().await;
-        assert!(
-            answer["type"] == "accepted" || answer["code"] == "rate_limited",
-            "{answer}"
-        );
+        // Taken or not: a user has several of the sockets, and Kafka is slow where it is busy.
+        let kind = &answer["type"];
+        assert!(kind == "accepted" || kind == "rejected", "{answer}");
     }
     let after = anonymous(&gateway).saturating_sub(before) / MORE;
     println!("{idle} bytes an idle connection, {after} after a large frame");

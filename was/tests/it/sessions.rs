@@ -122,23 +122,26 @@ async fn i4_the_settle_finds_what_an_old_look_up_missed() {
     let mut desk = house.desk().await;
     let (ann, _) = gateway.token("ann").await;
     desk.create(1, &[ann]).await;
-    let mut socket = gateway.session("ann", "phone", &[(1, 1)]).await;
-    // Answered: the hello's query is through.
-    until("the first query", || async {
-        let asked = gateway.metric("was_catch_up_sessions_count").await;
-        if asked >= 1 {
-            Ok(())
-        } else {
-            Err(asked.to_string())
+    let queries = async || gateway.metric("was_catch_up_sessions_count").await;
+    for head in 1..20 {
+        let before = queries().await;
+        let device = format!("device-{head}");
+        // Welcome: the hello's query is through.
+        let mut socket = gateway.session("ann", &device, &[(1, head)]).await;
+        desk.store(1, ann, &["never sent to the home"]).await;
+        // Where the machine stood still meanwhile, the settle may have asked before there was something to find: that
+        // shows nothing.
+        if queries().await > before + 1 {
+            continue;
         }
-    })
-    .await;
-    desk.store(1, ann, &["never sent to the home"]).await;
-    let frame = socket.next().await;
-    assert_eq!(
-        (&frame["seq"], &frame["body"]),
-        (&json!(2), &json!("never sent to the home"))
-    );
+        let frame = socket.next().await;
+        assert_eq!(
+            (&frame["seq"], &frame["body"]),
+            (&json!(head + 1), &json!("never sent to the home"))
+        );
+        return;
+    }
+    panic!("nothing was ever stored between a hello and its settle");
 }
 
 /// A newer session of a device closes the older one, also on another gateway; another device stays.
@@ -157,7 +160,8 @@ async fn a_newer_session_of_a_device_replaces_the_older() {
     tablet.silent(Duration::from_millis(200)).await;
     newest.silent(Duration::from_millis(200)).await;
     until("two routes", || async {
-        let routes = desk.routes.current(&[user(ann)]).await.unwrap()[0].to_vec();
+        let routes = desk.routes.current(&[user(ann)]).await;
+        let routes = routes.map_err(|error| error.to_string())?[0].to_vec();
         if routes.len() == 2 {
             Ok(())
         } else {
@@ -187,14 +191,18 @@ async fn i9_a_slow_socket_is_closed_and_slows_nobody() {
         id: None,
     };
     let headers = DeliveryHeaders::signal(room(1), vec![user(ann), user(bob)]);
-    for _ in 0..300 {
-        desk.record(home, &headers, big.encode()).await;
-        quick.next().await;
+    let closed = "was_sockets_closed_total{reason=\"too_slow\"}";
+    // How much fits on the way to a socket is the system's to say, here up to hundreds of these.
+    for _ in 0..30 {
+        for _ in 0..50 {
+            desk.record(home, &headers, big.encode()).await;
+            quick.next().await;
+        }
+        if gateway.metric(closed).await > 0 {
+            break;
+        }
     }
-    for (line, expected) in [
-        ("was_sockets_closed_total{reason=\"too_slow\"}", 1),
-        ("was_sessions ", 1),
-    ] {
+    for (line, expected) in [(closed, 1), ("was_sessions ", 1)] {
         until(line, || async {
             match gateway.metric(line).await {
                 value if value == expected => Ok(()),
@@ -229,7 +237,8 @@ async fn trap_6_a_dead_route_is_removed_and_a_living_one_stays() {
     let event = desk.store(1, ann, &["hi"]).await.remove(0);
     desk.send(living.home, &event, &[ann, bob]).await;
     until("the dead route is gone", || async {
-        let found = desk.routes.current(&[user(ann), user(bob)]).await.unwrap();
+        let found = desk.routes.current(&[user(ann), user(bob)]).await;
+        let found = found.map_err(|error| error.to_string())?;
         let state = format!("{found:?}");
         if *found[0] == [living] && *found[1] == [elsewhere] {
             Ok(())

@@ -1,6 +1,6 @@
 //! A client's socket, without the client library's good manners.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -10,6 +10,10 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::house::PATIENCE;
+
+/// How long a gateway waits, once it has closed a socket, for what the client is still sending: who sends for longer
+/// may find the stream reset, and no code (`src/socket/task.rs`).
+const HEARD_OUT: Duration = Duration::from_secs(2);
 
 pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
@@ -78,13 +82,16 @@ impl Socket {
 
     /// The close code; none when it is a welcome that comes.
     pub(crate) async fn ended_or_welcome(&mut self) -> Option<u16> {
-        match self.message().await {
-            Message::Text(text) => {
-                assert!(text.contains("\"welcome\""), "{text}");
-                None
+        loop {
+            match self.message().await {
+                Message::Text(text) if text.contains("\"bye\"") => {}
+                Message::Text(text) => {
+                    assert!(text.contains("\"welcome\""), "{text}");
+                    return None;
+                }
+                Message::Close(Some(frame)) => return Some(frame.code.into()),
+                other => panic!("neither: {other:?}"),
             }
-            Message::Close(Some(frame)) => Some(frame.code.into()),
-            other => panic!("neither: {other:?}"),
         }
     }
 
@@ -106,6 +113,17 @@ impl Socket {
                 Some(Err(_)) | None => return None,
             }
         }
+    }
+
+    /// How it ends for who has been sending since `begun`, what the gateway closes it for included: with a code, unless
+    /// this machine took so long that the code may be lost.
+    pub(crate) async fn ended_since(&mut self, begun: Instant, what: &str) -> Option<u16> {
+        let code = self.ended(what).await;
+        assert!(
+            code.is_some() || begun.elapsed() >= HEARD_OUT,
+            "{what}: no code"
+        );
+        code
     }
 
     /// Nothing comes for a while: for what must *not* happen, after what would come before it did.

@@ -11,7 +11,7 @@ use service::kafka::{Consumer, Feed};
 use crate::house::{Gateway, House, PATIENCE, until};
 
 /// Leases that are soon over.
-const SHORT: [(&str, &str); 1] = [("SWITCHBOARD_WAS_HOME_LEASE", "2s")];
+pub(crate) const SHORT: [(&str, &str); 1] = [("SWITCHBOARD_WAS_HOME_LEASE", "2s")];
 
 /// What was put into `chat-push`: users and seqs.
 pub(crate) struct Pushes(Vec<Feed>, BTreeSet<(i64, i64)>);
