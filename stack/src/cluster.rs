@@ -246,7 +246,6 @@ fn service(
         env,
         log: space.dir().join(format!("{name}.log")),
         probe: Probe::Readyz { port: admin_port },
-        patience: Duration::from_secs(90),
         end: Signal::KILL,
         name,
     })?;

@@ -21,6 +21,10 @@ use crate::{
     stack::VARIABLE,
 };
 
+/// How long a process may take to be ready: seconds, but for a machine with far too much else to do, or that stands still now
+/// and then. Who ends instead is noticed at once.
+const READY_WITHIN: Duration = Duration::from_mins(3);
+
 /// How to start a process, and how to know that it is ready.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -36,8 +40,6 @@ pub(crate) struct Plan {
     pub(crate) log: PathBuf,
     /// How it answers when it is ready.
     pub(crate) probe: Probe,
-    /// How long it may take to be ready.
-    pub(crate) patience: Duration,
     /// What ends it at once without leaving anything behind, and what it gets when this process dies.
     pub(crate) end: Signal,
 }
@@ -137,7 +139,7 @@ impl Server {
     pub async fn ready(&self) -> Result<()> {
         let start = Instant::now();
         let mut last = String::from("not tried");
-        while start.elapsed() < self.plan.patience {
+        while start.elapsed() < READY_WITHIN {
             self.check_alive()?;
             match self.plan.probe.ask().await {
                 Ok(()) => return Ok(()),
@@ -147,7 +149,7 @@ impl Server {
         }
         Err(Error::NotReady {
             name: self.plan.name.clone(),
-            waited: self.plan.patience,
+            waited: READY_WITHIN,
             last,
             tail: self.log_tail(),
         })

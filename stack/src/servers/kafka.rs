@@ -3,7 +3,7 @@
 pub(crate) mod archive;
 pub(crate) mod guarded;
 
-use std::{ffi::OsString, fs, path::Path, process::Command, time::Duration};
+use std::{ffi::OsString, fs, path::Path, process::Command};
 
 use rand::RngExt as _;
 use rustix::process::Signal;
@@ -136,7 +136,6 @@ fn start_on(
                 // After one broker of three was killed, the others are ready without it.
                 brokers: if brokers.len() > 1 { 2 } else { 1 },
             },
-            patience: Duration::from_secs(60),
             end: Signal::KILL,
         })?);
     }

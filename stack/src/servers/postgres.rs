@@ -10,7 +10,6 @@ use std::{
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
 use rustix::process::{Signal, geteuid};
@@ -171,7 +170,6 @@ pub(crate) fn start(
         env: Vec::new(),
         log: dir.join("postgres.log"),
         probe: Probe::Postgres { port },
-        patience: Duration::from_secs(90),
         // "Immediate shutdown": backends end too, and no shared memory is left behind as after SIGKILL.
         end: Signal::QUIT,
     })?;

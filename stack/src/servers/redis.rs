@@ -5,7 +5,7 @@ mod cluster;
 mod handles;
 mod sentinels;
 
-use std::{ffi::OsString, fs, path::Path, time::Duration};
+use std::{ffi::OsString, fs, path::Path};
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -176,7 +176,6 @@ fn process(
         env: Vec::new(),
         log: dir.join(format!("{name}.log")),
         probe,
-        patience: Duration::from_secs(60),
         end: Signal::KILL,
     })
 }
