@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use service::kafka::{Admin, KafkaSettings, Outgoing, Producer, TopicSpec};
-use stack::{Options, Stack};
+use stack::Stack;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -15,13 +15,7 @@ const A_WHILE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kafka names the proxy as its address, so a client that begins there stays there; and what was held arrives.
-#[tokio::test]
-async fn a_cut_cable_holds_what_is_said_to_kafka_and_redis() {
-    let options = Options {
-        cables: 1,
-        ..Options::default()
-    };
-    let stack = Stack::alone(options).await.unwrap();
+pub(crate) async fn a_cut_cable_holds_what_is_said_to_kafka_and_redis(stack: &Stack) {
     let space = stack.space().await.unwrap();
     let cable = &stack.cables()[0];
     let settings = KafkaSettings::plain(cable.kafka_brokers(), space.topic_prefix());

@@ -5,6 +5,8 @@
     reason = "a test that unwraps says what it expects"
 )]
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 mod cables;
 mod cluster;
 mod documents;
@@ -15,11 +17,9 @@ mod servers;
 mod spaces;
 mod survivors;
 
-/// The turn of a test that starts servers by a program: all at once they would be too slow for a test that measures.
-fn turn() -> std::fs::File {
-    let root = stack::root();
-    std::fs::create_dir_all(&root).unwrap();
-    let file = std::fs::File::create(root.join("alone.lock")).unwrap();
-    file.lock().unwrap();
-    file
+/// The turn of a test that has a program start servers; it ends when they answer. With the test that has its turn with
+/// [`stack::Stack::alone`], two start them at a time: more would take longer, and no less in all.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,8 +4,8 @@ use std::{net::TcpListener, process::Command};
 
 #[test]
 fn a_taken_port_is_named_with_a_way_out() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let port = stack::free_port();
+    let _taken = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_stack"))
         .args(["run", "--was", "1", "--port", &port.to_string()])
         .output()

@@ -11,18 +11,17 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Long enough for a busy machine; what is waited for usually takes a second or two.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A `stack run` of one gateway and one classifier that has said "Ready".
 struct Run {
     child: Child,
     said: tempfile::NamedTempFile,
-    _turn: fs::File,
 }
 
 impl Run {
     fn ready() -> Self {
-        let turn = crate::turn();
+        let _turn = crate::turn();
         let said = tempfile::NamedTempFile::new().unwrap();
         let port = stack::free_port().to_string();
         let mut child = Command::new(env!("CARGO_BIN_EXE_stack"))
@@ -34,11 +33,7 @@ impl Run {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines.any(|line| line.unwrap().contains("Ctrl-C ends everything"));
-        let run = Self {
-            child,
-            said,
-            _turn: turn,
-        };
+        let run = Self { child, said };
         assert!(ready, "{}", run.said());
         run
     }

@@ -1,8 +1,12 @@
 //! Spaces: each test has its own, and it is gone afterwards.
 
-use service::kafka::{Admin, KafkaSettings, TopicSpec};
-use stack::Stack;
 use std::time::Duration;
+
+use service::kafka::{Admin, KafkaError, KafkaSettings, TopicSpec};
+use stack::Stack;
+use store::{Store, StoreSettings};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_space_has_names_of_its_own_and_takes_its_topics_along() {
@@ -13,7 +17,7 @@ async fn a_space_has_names_of_its_own_and_takes_its_topics_along() {
     assert_ne!(one.key_prefix(), other.key_prefix());
 
     let settings = KafkaSettings::plain(one.kafka_brokers(), one.topic_prefix());
-    let admin = Admin::connect(&settings, Duration::from_secs(60)).unwrap();
+    let admin = Admin::connect(&settings, PATIENCE).unwrap();
     let topic = settings.topics().send().to_string();
     admin
         .ensure_topics(&[TopicSpec {
@@ -29,11 +33,8 @@ async fn a_space_has_names_of_its_own_and_takes_its_topics_along() {
     let database = one.postgres_url().to_owned();
     assert!(connects(&database).await);
     drop(one);
-    let gone = Admin::connect(&settings, Duration::from_secs(2)).unwrap();
-    assert!(
-        gone.partitions(&topic).await.is_err(),
-        "the topic is still there"
-    );
+    let left = admin.partitions(&topic).await;
+    assert!(matches!(left, Err(KafkaError::NoTopic(_))), "{left:?}");
     assert!(!connects(&database).await, "the database is still there");
     assert!(
         connects(other.postgres_url()).await,
@@ -43,6 +44,17 @@ async fn a_space_has_names_of_its_own_and_takes_its_topics_along() {
 
 /// Whether there is such a database.
 async fn connects(url: &str) -> bool {
-    let settings = store::StoreSettings::new(url);
-    store::Store::connect(&settings).await.is_ok()
+    let patient = format!("{url}?connect_timeout={}", PATIENCE.as_secs());
+    let settings = StoreSettings {
+        statement_timeout: PATIENCE,
+        ..StoreSettings::new(patient)
+    };
+    match Store::connect(&settings).await {
+        Ok(_) => true,
+        Err(error) => {
+            let said = error.to_string();
+            assert!(said.contains("does not exist"), "{said}");
+            false
+        }
+    }
 }
