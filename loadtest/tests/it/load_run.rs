@@ -1,13 +1,13 @@
 //! The load run as a program.
 
-use crate::program::told;
+use crate::program::{told, told_alone};
 
 /// I2, I5 over three gateways and two classifiers, and every field that the run promises.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_tells_what_it_promises() {
     let system = crate::cluster::start(3, 2).await;
     let report = told(
-        "run --users 12 --room-size 4 --rate 40 --seconds 3 --warm-up 1 --body 64 --json -",
+        "run --users 12 --room-size 4 --rate 40 --seconds 3 --warm-up 1 --body 64 --drain 120 --json -",
         &["--was", &system.cluster.urls().join(",")],
     )
     .await;
@@ -42,8 +42,8 @@ async fn a_run_tells_what_it_promises() {
 /// A run that brings up its own cluster tells what each of its processes cost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_with_its_own_cluster_tells_what_it_cost() {
-    let report = told(
-        "run --stack --users 6 --room-size 3 --rate 40 --seconds 3 --warm-up 1 --json -",
+    let report = told_alone(
+        "run --stack --users 6 --room-size 3 --rate 40 --seconds 3 --warm-up 1 --drain 120 --json -",
         &[] as &[&str],
     )
     .await;

@@ -6,11 +6,21 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::Command,
+    sync::Semaphore,
     time::timeout,
 };
 
-/// The longest run of these tests takes a tenth of this.
+/// The longest run of these tests takes a tenth of this, alone.
 const PATIENCE: Duration = Duration::from_secs(360);
+/// Runs that bring up servers of their own, at a time: a broker takes the longer to answer the more of them begin beside it,
+/// and nobody waits for one without end.
+static OWN_SERVERS: Semaphore = Semaphore::const_new(2);
+
+/// As [`told`], of a run with servers of its own, when it is its turn.
+pub(crate) async fn told_alone(words: &str, further: &[impl AsRef<OsStr>]) -> Value {
+    let _turn = OWN_SERVERS.acquire().await.unwrap();
+    told(words, further).await
+}
 
 /// The JSON of a run that ended well.
 pub(crate) async fn told(words: &str, further: &[impl AsRef<OsStr>]) -> Value {

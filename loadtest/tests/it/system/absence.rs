@@ -8,7 +8,7 @@ use protocol::{RoomId, Seq};
 use stack::{RedisAlone, RedisKind};
 use tokio::time::{Instant, sleep};
 
-use super::bench::{Bench, PATIENCE, metric, until};
+use super::bench::{Bench, PATIENCE, answered, metric, until};
 
 /// I4, I5: 50 messages missed come on return, in order, each once.
 #[tokio::test(flavor = "multi_thread")]
@@ -103,9 +103,9 @@ async fn i4_who_connects_under_fire_misses_nothing() {
     let room = bench.scenario.room_at(0).id;
     for comer in 3..3 + COMERS {
         let user = bench.scenario.session(comer).user();
-        let key = uuid::Uuid::new_v4();
         let owner = bench.scenario.rest(0, 0);
-        owner.add_member(room, user, key).await.unwrap();
+        let added = answered(|key| owner.add_member(room, user, key));
+        added.await.unwrap();
     }
     // The room was made, then they joined. A cursor from before a comer joined would be answered from where it joined.
     let joined = Seq::new(1 + i64::try_from(COMERS).unwrap()).unwrap();
@@ -179,7 +179,8 @@ async fn i4_who_connects_under_fire_misses_nothing() {
     let (issued, accepted) = (gauge.issued(), gauge.accepted());
     let verdict = bench.settle_well().await;
     assert_eq!(verdict.accepted, issued);
-    let head = bench.scenario.rest(0, 0).room(room).await.unwrap().head;
+    let owner = bench.scenario.rest(0, 0);
+    let head = answered(|_| owner.room(room)).await.unwrap().head;
     for visit in last {
         greeters.push(visit.until(head).await);
     }

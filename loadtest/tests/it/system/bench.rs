@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use client::RestError;
 use loadtest::{Scenario, oracle::Verdict};
-use protocol::{RoomId, Seq};
+use protocol::{MessageId, RoomId, Seq};
 use stack::{Cluster, ClusterOptions, RedisAlone, Service, Space, Stack};
 use store::{Store, StoreSettings};
 use tokio::time::{Instant, sleep};
@@ -145,14 +146,28 @@ impl Bench {
         let mut seqs: Vec<i64> = Vec::new();
         loop {
             let after = Seq::new(seqs.last().copied().unwrap_or(0)).unwrap();
-            let page = rest
-                .history(room, client::Page::After(after), 100)
-                .await
-                .unwrap();
+            let page = answered(|_| rest.history(room, client::Page::After(after), 100));
+            let page = page.await.unwrap();
             if page.messages.is_empty() {
                 return seqs;
             }
             seqs.extend(page.messages.iter().map(|entry| entry.seq().get()));
+        }
+    }
+}
+
+/// What a gateway answers in the end: one that can't tell now, as it has no home at the moment or hears no outcome, says 503,
+/// "unknown, repeat with this key". All attempts have one key, so whatever became of those before, it is done once.
+pub(super) async fn answered<T, F: Future<Output = Result<T, RestError>>>(
+    mut ask: impl FnMut(MessageId) -> F,
+) -> Result<T, RestError> {
+    let (key, deadline) = (MessageId::now_v7(), Instant::now() + PATIENCE);
+    loop {
+        match ask(key).await {
+            Err(error) if error.status() == Some(503) && Instant::now() < deadline => {
+                sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
         }
     }
 }

@@ -152,7 +152,7 @@ async fn i8_trap_5_who_stays_away_after_a_kill_9_is_pushed() {
     let dead = table
         .slots
         .iter()
-        .find(|slot| slot.owner.is_some() && slot.ttl_left.is_zero());
+        .find(|slot| slot.owner.as_deref() == Some("was-1"));
     committed_to_its_end(&kafka, dead.unwrap().partition).await;
 
     let mut pushes = pushes.into_inner().unwrap();

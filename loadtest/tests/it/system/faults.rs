@@ -30,7 +30,7 @@ fn load(seconds: u64) -> Paced {
 async fn i5_kill_9_of_a_gateway_loses_nothing() {
     let mut bench = hundred().await;
     for session in 0..100 {
-        bench.scenario.connect(session, 0).await.unwrap();
+        bench.scenario.connect_to(session, 0).await.unwrap();
     }
     let load = load(6);
     tokio::join!(bench.scenario.send(&load), async {
