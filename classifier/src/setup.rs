@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use service::kafka::{Admin, KafkaError, TopicSpec, Topics};
-use store::{Store, StoreError};
+use store::{Store, StoreError, StoreSettings};
 
 use crate::settings::Settings;
 
-/// How long brokers may take to answer and to make the topics.
+/// How long brokers may take to answer and to make the topics, and Postgres over one question.
 const DEADLINE: Duration = Duration::from_secs(30);
 const MINUTE_MS: u64 = 60_000;
 const DAY_MS: u64 = 24 * 60 * MINUTE_MS;
@@ -29,7 +29,11 @@ pub enum SetupError {
 pub async fn run(settings: &Settings) -> Result<(), SetupError> {
     let admin = Admin::connect(&settings.kafka, DEADLINE)?;
     admin.ensure_topics(&topics(settings)).await?;
-    let store = Store::connect(&settings.store).await?;
+    let patient = StoreSettings {
+        statement_timeout: DEADLINE,
+        ..settings.store.clone()
+    };
+    let store = Store::connect(&patient).await?;
     store.setup().await?;
     store.ensure_lanes(settings.lanes).await?;
     tracing::info!(lanes = settings.lanes, homes = settings.homes, "set up");

@@ -46,7 +46,7 @@ pub async fn homes(settings: &Settings) -> Result<Vec<HomeLine>, OperatorError> 
     let admin = Admin::connect(&settings.kafka, DEADLINE)?;
     check_homes(&admin, &topics, settings).await?;
     let consumer = Consumer::start(&settings.kafka, GATEWAYS, "operator")?;
-    let redis = Redis::connect(&settings.redis)?;
+    let redis = Redis::connect_patiently(&settings.redis, DEADLINE)?;
     let view = HomeTable::new(&redis, settings.home_count()).look().await?;
     let (view, consumer, topic) = (&view, &consumer, topics.receive());
     stream::iter(&view.table.slots)

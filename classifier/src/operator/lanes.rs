@@ -5,7 +5,7 @@ use protocol::Lane;
 use serde_json::{Value, json};
 use service::kafka::{Admin, Consumer, Watermarks};
 use std::time::Duration;
-use store::{LaneRow, Store};
+use store::{LaneRow, Store, StoreSettings};
 
 use super::table::NONE;
 use super::{AT_ONCE, DEADLINE, Line, OperatorError, left, millis, since};
@@ -38,7 +38,11 @@ pub async fn lanes(settings: &Settings) -> Result<Vec<LaneLine>, OperatorError> 
     let topics = settings.kafka.topics();
     let admin = Admin::connect(&settings.kafka, DEADLINE)?;
     let consumer = Consumer::start(&settings.kafka, "operator", "operator")?;
-    let store = Store::connect(&settings.store).await?;
+    let patient = StoreSettings {
+        statement_timeout: DEADLINE,
+        ..settings.store.clone()
+    };
+    let store = Store::connect(&patient).await?;
     let topic_id = admin.topic_id(topics.send()).await?;
     // Before the ends are read: what is routed meanwhile makes nobody look ahead of the log.
     let table = store.lane_table().await?;

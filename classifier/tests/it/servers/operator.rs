@@ -8,7 +8,7 @@ use protocol::Home;
 use routing::{HomeTable, Redis};
 use serde_json::Value;
 
-use super::bench::{Bench, user};
+use super::bench::{Bench, PATIENCE, user};
 use super::say;
 
 /// The program itself, as it is called.
@@ -43,8 +43,8 @@ async fn an_operator_sees_who_owns_what_and_how_far_behind() {
     }
     assert_eq!(lanes.iter().map(|line| line.end).sum::<i64>(), 2);
 
-    let table = HomeTable::new(&Redis::connect(&settings.redis).unwrap(), 4);
-    let minute = Duration::from_secs(60);
+    let redis = Redis::connect_patiently(&settings.redis, PATIENCE).unwrap();
+    let (table, minute) = (HomeTable::new(&redis, 4), Duration::from_secs(60));
     let incarnation = table.claim(Home(2), "gateway", 0, minute).await.unwrap();
     let homes = operator::homes(&settings).await.unwrap();
     assert_eq!(homes.len(), 4);
