@@ -18,13 +18,16 @@ use super::reader::Reader;
 use super::shared::Shared;
 use super::told::Item;
 use crate::pipeline::backoff::Backoff;
-use crate::pipeline::context::LEASE;
 use crate::ports::{Publish, Routes};
 
 /// How long the brokers may take over one question.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Between two commits of what is done.
 const COMMITS: Duration = Duration::from_secs(1);
+
+/// For how long the last one is tried, and between two tries.
+const LAST_COMMIT: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// What every tenure of this process works with.
 pub(super) struct Ground<R, P> {
@@ -139,23 +142,32 @@ impl<R: Routes, P: Publish> Tenure<R, P> {
             () = self.lost.cancelled() => return,
             () = partition.under_way.wait() => {}
         }
-        if partition.next() != committed {
-            tokio::select! {
-                biased;
-                () = self.lost.cancelled() => return,
-                () = self.renewed() => {}
-            }
+        tokio::select! {
+            biased;
+            () = self.lost.cancelled() => {}
+            () = self.commit_all(&partition, &mut committed) => {}
         }
-        self.commit(&partition, &mut committed).await;
     }
 
-    /// Returns once the lease surely runs: what is not committed in the end is told a second time, and a renewal that is
-    /// late is no reason for that. While Postgres is away nobody waits for it for long.
-    async fn renewed(&self) {
+    /// Notes all that is done, nothing being under way any more. What is not noted is told a second time: so a renewal that is
+    /// late is waited for, and a commit that fails is tried again, but not for long while a server is away.
+    async fn commit_all(&self, partition: &Partition, committed: &mut i64) {
         let mut until = self.until.clone();
-        let runs = until.wait_for(|until| Instant::now() < *until);
-        // An error: nobody renews any more.
-        let _ = tokio::time::timeout(LEASE, runs).await;
+        let all = async {
+            while partition.next() != *committed {
+                let runs = until.wait_for(|until| Instant::now() < *until);
+                if runs.await.is_err() {
+                    // Nobody renews any more.
+                    return;
+                }
+                self.commit(partition, committed).await;
+                if partition.next() != *committed {
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        };
+        // What was sent by then may still arrive.
+        let _ = tokio::time::timeout(LAST_COMMIT, all).await;
     }
 
     async fn keep_committing(&self, partition: &Partition, committed: &mut i64) {
