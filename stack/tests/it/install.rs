@@ -31,17 +31,18 @@ impl Played {
     /// Written by a process of its own: what another test starts this moment would have a file of ours open for writing, and
     /// such a file can't be run (ETXTBSY).
     fn program(&self, name: &str, does: &str) {
-        let mut install = Command::new("install")
-            .args(["-D", "-m", "755", "/dev/stdin"])
+        let write = r#"mkdir -p "${0%/*}" && cat >"$0" && chmod 755 "$0""#;
+        let mut shell = Command::new("sh")
+            .args(["-c", write])
             .arg(self.bin.path().join(name))
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
         let script = format!("#!/bin/sh\n{does}\n");
-        let mut stdin = install.stdin.take().unwrap();
+        let mut stdin = shell.stdin.take().unwrap();
         stdin.write_all(script.as_bytes()).unwrap();
         drop(stdin);
-        assert!(install.wait().unwrap().success(), "{name}");
+        assert!(shell.wait().unwrap().success(), "{name}");
     }
 
     fn java(&self, name: &str, version: &str) {
