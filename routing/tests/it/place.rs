@@ -31,8 +31,9 @@ pub(crate) const STEADY: Duration = Duration::from_secs(8);
 /// Its holder looks at the table often, and may lose it at any time.
 pub(crate) const SHORT: Duration = Duration::from_secs(1);
 
-/// Nothing that is waited for here takes as long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Nothing that is waited for here takes as long. Sentinels do nothing for half a minute each time that
+/// their machine has stood still.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Keys of the test's own on the Redis of all. A whole space would be a database as well.
 pub(crate) struct Keys {

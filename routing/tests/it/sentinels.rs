@@ -1,20 +1,26 @@
 //! A primary with a replica and sentinels: who takes its place is followed, and what it lacks is noticed.
 
+use std::time::{Duration, Instant};
+
 use redis::AsyncCommands as _;
 use routing::{HomeState, Markers, Redis, RedisSettings, RouteTable, since_boot};
 use stack::{RedisAlone, RedisKind, RedisServers};
 
-use crate::place::{Process, SHORT, answered, connection, eventually, route, settled, user};
+use crate::place::{
+    PATIENCE, Process, SHORT, answered, connection, eventually, route, settled, user,
+};
 
 /// Looks until the markers could be read: how many were lost, and whether the others are doubted.
 async fn look(markers: &mut Markers) -> (usize, bool) {
-    let mut found = (0, false);
+    let (begun, mut found) = (Instant::now(), (0, false));
     loop {
         let looked = markers.look().await;
         found = (found.0 + looked.lost.len(), found.1 | looked.doubtful);
         if looked.failure.is_none() {
             return found;
         }
+        assert!(begun.elapsed() < PATIENCE, "{:?}", looked.failure);
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use protocol::Lane;
 use stack::Awake;
@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::place::{Place, locked, patient, until};
+use crate::place::{PATIENCE, Place, locked, patient, until};
 use crate::writer::{LEASE, TOPIC, Writer, room, user};
 
 /// A way to Postgres on which its answers can be swallowed.
@@ -51,10 +51,14 @@ impl Road {
             statement_timeout,
             ..StoreSettings::new(&self.url)
         };
+        let begun = Instant::now();
         loop {
             match Store::connect(&settings).await {
                 Ok(store) => return store,
-                Err(error) => assert!(error.is_transient(), "{error}"),
+                Err(error) => assert!(
+                    error.is_transient() && begun.elapsed() < PATIENCE,
+                    "{error}"
+                ),
             }
         }
     }
