@@ -140,7 +140,7 @@ impl Played {
                 () = telling => {}
             }
         };
-        let enough = Duration::from_secs(20);
+        let enough = Duration::from_secs(60);
         let ended = tokio::time::timeout(enough, both).await;
         assert!(ended.is_ok(), "{} of {n} in {enough:?}", told.len());
         let published = self.published.0.lock().unwrap().clone();

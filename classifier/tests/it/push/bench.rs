@@ -64,8 +64,9 @@ impl Bench {
     }
 
     pub(super) async fn waiting(give_up: Duration, wait: Duration) -> Self {
-        let bench = Self::unbelieved(give_up, wait).await;
-        believed(&bench.settings.redis).await;
+        let space = Stack::shared().await.unwrap().space().await.unwrap();
+        let redis = settings(&space).redis;
+        let (bench, ()) = tokio::join!(Self::in_space(space, give_up, wait), believed(&redis));
         bench
     }
 
@@ -95,6 +96,10 @@ impl Bench {
     /// Where nobody has looked for routes yet: for a while nothing is known of anybody.
     pub(super) async fn unbelieved(give_up: Duration, wait: Duration) -> Self {
         let space = Stack::shared().await.unwrap().space().await.unwrap();
+        Self::in_space(space, give_up, wait).await
+    }
+
+    async fn in_space(space: Space, give_up: Duration, wait: Duration) -> Self {
         let mut settings = settings(&space);
         let topics = settings.kafka.topics();
         let topic = |name: &str, partitions: i32| TopicSpec {
