@@ -20,6 +20,9 @@ use crate::socket::Socket;
 /// what is to heal sooner.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
+/// How long topics and a gateway may take to be there: nothing heals by itself meanwhile.
+const START_WITHIN: Duration = Duration::from_secs(120);
+
 /// How many homes there are.
 pub(crate) const HOMES: i32 = 4;
 
@@ -72,7 +75,7 @@ impl House {
             topic(topics.receive(), 5),
             topic(topics.push(), 2),
         ];
-        Admin::connect(&kafka, PATIENCE)
+        Admin::connect(&kafka, START_WITHIN)
             .unwrap()
             .ensure_topics(&specs)
             .await
@@ -140,7 +143,7 @@ impl House {
     pub(crate) async fn gateway(&self, name: &str, env: &[(&str, &str)]) -> Gateway {
         self.heard.get_or_init(|| self.heard()).await;
         let mut gateway = self.process(name, env);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_WITHIN;
         loop {
             let answer = gateway.http.get(gateway.admin_url("/readyz")).send().await;
             let why = match answer {

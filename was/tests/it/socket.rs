@@ -90,6 +90,7 @@ impl Socket {
                     return None;
                 }
                 Message::Close(Some(frame)) => return Some(frame.code.into()),
+                Message::Ping(_) | Message::Pong(_) => {}
                 other => panic!("neither: {other:?}"),
             }
         }
