@@ -1,13 +1,15 @@
 //! A process and its home, from start to end.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use protocol::Home;
-use routing::{Held, HomeTable, Redis, RouteTable, RoutingError, since_boot};
-use stack::Awake;
+use routing::{
+    Held, HomeKeeper, HomeSettings, HomeState, HomeTable, Redis, RouteTable, RoutingError,
+    since_boot,
+};
 
 use crate::place::{
     Keys, LEASE, LONG, PATIENCE, Process, SHORT, STEADY, eventually, redis, route, settled, user,
@@ -158,21 +160,45 @@ async fn a_crowd_settles() {
 /// again, as its client would; so do those few whose answer is late because the machine is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i6_a_crowd_of_routes_costs_no_home() {
-    let redis = Keys::own().await.connect();
+    let keys = Keys::own().await;
+    let redis = keys.connect();
     settled(&redis, 4).await;
     let mut keeper = Process::start(&redis, "a", 4);
+    // By connections that no crowd uses.
+    let (beside, mut state) = HomeKeeper::new(
+        &keys.connect(),
+        HomeSettings {
+            name: "b".to_owned(),
+            homes: 4,
+            lease: LEASE,
+        },
+    );
+    let widest = Arc::new(Mutex::new(Duration::ZERO));
+    let seen = Arc::clone(&widest);
+    let beside = beside.observed(move |apart| {
+        let mut widest = seen.lock().unwrap();
+        *widest = apart.max(*widest);
+    });
+    tokio::spawn(beside.run(std::future::pending()));
     for first in (1..).step_by(40_000).take(10) {
         let before = keeper.held().await;
         keeper.state.mark_unchanged();
-        let awake = Awake::since_now();
+        let held = |state: &HomeState| matches!(state, HomeState::Held(_));
+        state.wait_for(held).await.unwrap();
+        *widest.lock().unwrap() = Duration::ZERO;
         crowd(&redis, before, first).await;
         let told = keeper.state.has_changed().unwrap();
         if !told && keeper.held().await.incarnation == before.incarnation {
             return;
         }
-        // On a machine that stands still leases end without any crowd: then it has shown nothing.
-        let pause = awake.longest_pause();
-        assert!(pause > LEASE / 4, "the home was lost: {pause:?}");
+        // On a machine that stands still, or has far too much to do, leases end without any crowd: then it has
+        // shown nothing.
+        let apart = *widest.lock().unwrap();
+        let late = state.has_changed().unwrap() || apart > LEASE / 3;
+        assert!(
+            late,
+            "the home was lost, and another renewed each {apart:?}"
+        );
     }
     panic!("a machine that always stands still");
 }
