@@ -6,7 +6,7 @@
 //! their own lease first.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -112,11 +112,6 @@ impl Consumer {
     /// Reads a partition from `start_offset` on, until the feed is dropped or removed.
     pub fn add(&self, topic: &str, partition: i32, start_offset: i64) -> Result<Feed, KafkaError> {
         let topic: Arc<str> = topic.into();
-        let state = Arc::new(FeedState {
-            removed: AtomicBool::new(false),
-            readable: tokio::sync::Notify::new(),
-            next: AtomicI64::new(start_offset),
-        });
         let mut added = self.0.lock();
         let key = (Arc::clone(&topic), partition);
         if added.contains_key(&key) {
@@ -131,6 +126,7 @@ impl Consumer {
             .native
             .split_partition_queue(&topic, partition)
             .ok_or_else(|| KafkaError::NoTopic(topic.to_string()))?;
+        let state = Arc::new(FeedState::new(queue, start_offset));
         let list = one(&topic, partition, start_offset)?;
         self.0
             .native
@@ -138,13 +134,7 @@ impl Consumer {
             .map_err(|error| refused(&format!("read {topic}/{partition}"), &error))?;
         added.insert(key, Arc::clone(&state));
         drop(added);
-        Ok(Feed::new(
-            queue,
-            state,
-            Arc::clone(&self.0),
-            topic,
-            partition,
-        ))
+        Ok(Feed::new(state, Arc::clone(&self.0), topic, partition))
     }
 
     /// Stops reading a partition; its feed ends with `Removed`. Nothing happens if it is not read.
@@ -367,7 +357,6 @@ impl Shared {
             return;
         }
         added.remove(&key);
-        state.removed.store(true, Ordering::Release);
         let removed = one(topic, partition, 0).and_then(|list| {
             self.native
                 .incremental_unassign(&list)
@@ -376,8 +365,9 @@ impl Shared {
         if let Err(error) = removed {
             tracing::warn!(%error, "a partition was not removed");
         }
+        // Before another one is added.
+        state.end();
         drop(added);
-        state.readable.notify_one();
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reading one partition.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode as Code};
@@ -42,7 +43,6 @@ pub trait ReadFeed: Send {
 ///
 /// To slow it down, don't read: what is prefetched stays, bounded. (Pausing throws it away.)
 pub struct Feed {
-    queue: PartitionQueue<Logging>,
     state: Arc<FeedState>,
     consumer: Arc<Shared>,
     topic: Arc<str>,
@@ -54,25 +54,46 @@ pub struct Feed {
 
 /// What a feed shares with its consumer.
 pub(super) struct FeedState {
-    pub(super) removed: AtomicBool,
-    pub(super) readable: Notify,
+    /// Until the partition is removed. librdkafka has one queue for a partition, whoever reads it: a feed that kept its end of
+    /// it would take the next one's records, and when dropped the call by which the next one is woken.
+    queue: Mutex<Option<PartitionQueue<Logging>>>,
+    readable: Arc<Notify>,
     /// Behind the last record that was taken.
     pub(super) next: AtomicI64,
 }
 
+impl FeedState {
+    pub(super) fn new(mut queue: PartitionQueue<Logging>, start_offset: i64) -> Self {
+        let readable = Arc::new(Notify::new());
+        let wake = Arc::clone(&readable);
+        // One permit is kept: a record that comes between a look and the wait wakes the wait.
+        queue.set_nonempty_callback(move || wake.notify_one());
+        Self {
+            queue: Mutex::new(Some(queue)),
+            readable,
+            next: AtomicI64::new(start_offset),
+        }
+    }
+
+    /// Ends the feed: no record is taken by it any more.
+    pub(super) fn end(&self) {
+        drop(self.queue().take());
+        self.readable.notify_one();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<PartitionQueue<Logging>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Feed {
     pub(super) fn new(
-        mut queue: PartitionQueue<Logging>,
         state: Arc<FeedState>,
         consumer: Arc<Shared>,
         topic: Arc<str>,
         partition: i32,
     ) -> Self {
-        let readable = Arc::clone(&state);
-        // One permit is kept: a record that comes between a look and the wait wakes the wait.
-        queue.set_nonempty_callback(move || readable.readable.notify_one());
         Self {
-            queue,
             state,
             consumer,
             topic,
@@ -89,13 +110,14 @@ impl Feed {
     /// The next record, if one is here; never waits. That there will be none any more is told by each
     /// call from then on.
     pub fn try_recv(&mut self) -> Result<Option<Incoming>, FeedError> {
-        if self.state.removed.load(Ordering::Acquire) {
+        let queue = self.state.queue();
+        let Some(queue) = queue.as_ref() else {
             return Err(FeedError::Removed);
-        }
+        };
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        match self.queue.poll(std::time::Duration::ZERO) {
+        match queue.poll(Duration::ZERO) {
             None => Ok(None),
             Some(Ok(message)) => {
                 let record = Incoming::copied(&message);

@@ -206,6 +206,29 @@ async fn a_waiting_reader_is_told_when_its_partition_is_removed() {
     drop(consumer.add(&topic, 0, 0).unwrap());
 }
 
+/// I8: a partition that is read anew while its last reader has not gone yet is the new one's: that one hears of its records
+/// after the other's end as well.
+#[tokio::test]
+async fn i8_a_reader_that_was_removed_takes_nothing_with_it() {
+    let place = Place::with_lanes(1).await;
+    let topic = place.settings.topics().send().clone();
+    let (producer, consumer) = (place.producer(), place.consumer());
+    let mut before = consumer.add(&topic, 0, 0).unwrap();
+    place.put(&producer, 0, "to the one before").await;
+    assert_eq!(text(&next(&mut before).await), "to the one before");
+    consumer.remove(&topic, 0);
+    let mut feed = consumer.add(&topic, 0, 1).unwrap();
+    place.put(&producer, 0, "while it is there").await;
+    assert_eq!(before.try_recv(), Err(FeedError::Removed));
+    assert_eq!(text(&next(&mut feed).await), "while it is there");
+
+    drop(before);
+    // Nothing is here: only by being woken it can go on.
+    let waiting = tokio::spawn(async move { next(&mut feed).await });
+    place.put(&producer, 0, "after it").await;
+    assert_eq!(text(&waiting.await.unwrap()), "after it");
+}
+
 /// A lane taken over while fetches are under way must not wait for them: with librdkafka's
 /// default it took half a second.
 #[tokio::test]
