@@ -184,6 +184,7 @@ impl Admin {
     async fn again(&self, until: Instant, asked: &str, last: String) -> Result<(), KafkaError> {
         let client = self.client.inner();
         native::hear(client);
+        client.context().regain().doubt();
         if Instant::now() + AGAIN >= until {
             return Err(client.context().troubles().explain(Unanswered {
                 brokers: self.brokers.clone(),

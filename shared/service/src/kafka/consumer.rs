@@ -188,11 +188,16 @@ impl Consumer {
                     Offset::Offset(end) => Some((one.partition(), end)),
                     _ => None,
                 });
-                return Ok(ends.collect());
+                let ends: Vec<_> = ends.collect();
+                if ends.is_empty() {
+                    self.0.native.context().regain().doubt();
+                }
+                return Ok(ends);
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the call was dropped".to_owned(),
         };
+        self.0.native.context().regain().doubt();
         Err(KafkaError::Unreachable {
             brokers: self.0.brokers.clone(),
             asked,
@@ -257,7 +262,10 @@ impl Consumer {
                 self.0.native.context().troubles().over();
                 Ok(())
             }
-            Ok(Ok(Err(error))) => Err(refused(&asked, &error)),
+            Ok(Ok(Err(error))) => {
+                self.0.native.context().regain().doubt();
+                Err(refused(&asked, &error))
+            }
             Ok(Err(_)) => Err(KafkaError::Refused {
                 asked,
                 message: "the call was dropped".to_owned(),
@@ -331,6 +339,7 @@ impl Consumer {
     }
 
     fn unanswered(&self, asked: String, waited: Duration, last: String) -> KafkaError {
+        self.0.native.context().regain().doubt();
         let brokers = self.0.brokers.clone();
         self.0.native.context().troubles().explain(Unanswered {
             brokers,

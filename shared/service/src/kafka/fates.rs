@@ -69,7 +69,10 @@ impl ProducerContext for Fates {
                 partition: message.partition(),
                 offset: message.offset(),
             }),
-            Err((error, _)) => Err(ProduceError::from_native(error)),
+            Err((error, _)) => {
+                self.regain.doubt();
+                Err(ProduceError::from_native(error))
+            }
         };
         // Never the last one that is left: who polls has another. While the producer is dropped there
         // is none, and nothing waits.

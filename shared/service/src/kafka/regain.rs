@@ -8,7 +8,9 @@
 //! does: a client without brokers, whose commits are not answered and whose partitions stand still. It was seen
 //! in two of eleven pauses of a broker on a busy machine.
 //!
-//! So when all brokers are down we ask whether one is there, and name them anew until one is.
+//! So when all brokers are down we ask whether one is there, and name them anew until one is. It is not always told: brokers that an
+//! answer did not name are dropped without a word when the connection was lost before. So we ask as well when a question
+//! of ours, a commit or a record was not answered.
 
 use std::ffi::CString;
 use std::sync::{Mutex, PoisonError};
@@ -19,7 +21,7 @@ use rdkafka::error::{KafkaError as Native, RDKafkaErrorCode as Code};
 
 use super::native;
 
-/// From "all brokers are down" to the first question: mostly librdkafka has found one again by then.
+/// From the doubt to the first question: mostly librdkafka has found one again by then.
 const FIRST: Duration = Duration::from_secs(1);
 /// The longest time between two questions. librdkafka keeps what it is told each time.
 const LONGEST: Duration = Duration::from_secs(5);
@@ -52,9 +54,14 @@ impl Regain {
     /// Hears what went wrong.
     pub(super) fn hear(&self, error: &Native) {
         if error.rdkafka_error_code() == Some(Code::AllBrokersDown) {
-            let at = Instant::now() + FIRST;
-            self.lock().get_or_insert(Due { at, pause: FIRST });
+            self.doubt();
         }
+    }
+
+    /// Something was not answered, or can't have been.
+    pub(super) fn doubt(&self) {
+        let at = Instant::now() + FIRST;
+        self.lock().get_or_insert(Due { at, pause: FIRST });
     }
 
     /// Asks, when it is time to, and names the brokers anew if none is there. Blocks for half a second at most, and only
