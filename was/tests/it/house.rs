@@ -152,13 +152,8 @@ impl House {
                 Err(error) => error.to_string(),
             };
             assert!(Instant::now() < deadline, "{name} is not ready: {why}");
-            if let Some(ended) = gateway.child.try_wait().unwrap() {
-                let log = self.log(name);
-                // A machine that stands still at that moment is a Postgres that does not answer: whoever runs gateways
-                // starts such a one again.
-                assert!(log.contains("Postgres is unavailable"), "{ended}: {log}");
-                gateway = self.process(name, env);
-            }
+            let ended = gateway.child.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", self.log(name));
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -89,9 +89,9 @@ async fn i8_fcm_that_fails_is_asked_again() {
     let bench = Bench::with_fcm(QUICK).await;
     bench.device(user(3), Platform::Android, "phone").await;
     bench.device(user(5), Platform::Android, "other").await;
-    let troubles = [Said::Quota(1), Said::Status(503), Said::Status(404)];
+    let troubles = [Said::Quota(2), Said::Status(503), Said::Status(404)];
     bench.fcm.next_for("phone", &troubles);
-    // Until the other one has been told.
+    // Until the other one has been told, and the fourth was refused.
     bench.fcm.always_for("phone", Said::Status(500));
     bench.put(user(3), 1..=2).await;
     let running = bench.start().await;
@@ -99,15 +99,16 @@ async fn i8_fcm_that_fails_is_asked_again() {
     bench.put(user(5), 1..=1).await;
     running.ended("delivered", 1).await;
     assert_eq!(bench.fcm.taken("other"), [1]);
+    bench.fcm.asked("phone", 4).await;
     bench.fcm.always_for("phone", Said::Taken);
     running.ended("delivered", 3).await;
     assert_eq!(bench.fcm.taken("phone"), [1, 2]);
     let sent = bench.fcm.sent();
     let phone: Vec<_> = sent.iter().filter(|one| one.device == "phone").collect();
     assert!(phone.iter().map(|one| one.seq).is_sorted(), "{sent:?}");
-    assert!(phone[1].at - phone[0].at >= Duration::from_secs(1));
+    assert!(phone[1].at - phone[0].at >= Duration::from_secs(2));
     assert!(phone[2].at - phone[1].at >= Duration::from_millis(250));
-    assert!(running.requests("fcm", "again") >= 3);
+    assert!(running.requests("fcm", "again") >= 4);
     // A 404 without FCM's own word is somebody's mistake, and no reason to forget a device.
     assert_eq!(running.removed(), 0);
     running.stop().await;
